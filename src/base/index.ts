@@ -1,0 +1,26 @@
+export { assert, InvariantError, unreachable } from './assert.ts'
+export { ByteReader, ByteWriter, CodecError } from './bytes.ts'
+export { type Clock, sleep, systemClock, type Timer } from './clock.ts'
+export { ConcordatError, toError } from './errors.ts'
+export {
+  BRANCHES_MAX,
+  type BranchId,
+  type Brand,
+  type ClusterId,
+  GID_PREFIX,
+  type Gid,
+  MalformedIdError,
+  makeGid,
+  makeTxid,
+  type NodeId,
+  parseBranchId,
+  parseClusterId,
+  parseGid,
+  parseNodeId,
+  parseTxid,
+  type Txid,
+  txidFromBytes,
+  txidTimeMs,
+  txidToBytes,
+} from './ids.ts'
+export { Prng } from './prng.ts'
