@@ -115,7 +115,8 @@ export class ByteReader {
   /** Moves past `size` bytes and returns where they begin. @throws CodecError when fewer are left */
   take(size: number): number {
     const at = this.#at
-    if (size > this.end - at) throw new CodecError(`the message ends early: ${size} more bytes expected, ${this.end - at} left`)
+    if (size > this.end - at)
+      throw new CodecError(`the message ends early: ${size} more bytes expected, ${this.end - at} left`)
     this.#at = at + size
     return at
   }
@@ -157,6 +158,7 @@ export class ByteReader {
 
   /** @throws CodecError when bytes are left over: a longer message than its kind allows is malformed */
   finish(): void {
-    if (this.#at !== this.end) throw new CodecError(`${this.end - this.#at} bytes are left over at the end of the message`)
+    if (this.#at !== this.end)
+      throw new CodecError(`${this.end - this.#at} bytes are left over at the end of the message`)
   }
 }

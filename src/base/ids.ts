@@ -66,7 +66,9 @@ export function parseNodeId(value: number): NodeId {
 /** @throws MalformedIdError unless `value` is a whole number from 0 to 63 */
 export function parseBranchId(value: number): BranchId {
   if (!Number.isInteger(value) || value < 0 || value >= BRANCHES_MAX) {
-    throw new MalformedIdError(`${String(value)} is not a branch id; a transaction has at most ${BRANCHES_MAX} branches, counted from 0`)
+    throw new MalformedIdError(
+      `${String(value)} is not a branch id; a transaction has at most ${BRANCHES_MAX} branches, counted from 0`,
+    )
   }
   return value as BranchId
 }
@@ -77,7 +79,9 @@ export function makeGid(cluster: ClusterId, txid: Txid, branch: BranchId): Gid {
 }
 
 /** The parts of a gid, or undefined when `text` is not one of ours (somebody else's prepared transaction: leave it alone). */
-export function parseGid(text: string): { readonly cluster: ClusterId; readonly txid: Txid; readonly branch: BranchId } | undefined {
+export function parseGid(
+  text: string,
+): { readonly cluster: ClusterId; readonly txid: Txid; readonly branch: BranchId } | undefined {
   const match = GID.exec(text)
   if (match === null) return undefined
   const [, cluster, txid, branch] = match as unknown as [string, string, string, string]
