@@ -1,0 +1,58 @@
+import type { NodeId } from '../base/index.ts'
+import type { RaftStatus } from '../raft/index.ts'
+
+/**
+ * The `DecisionLog` seam: a totally ordered, durable log that all coordinators apply alike.
+ * Our own Raft implements it; a group of one (in memory of its process, on its disk) is the embedded form.
+ * One contract suite is run by every implementation.
+ */
+export interface DecisionLog {
+  /** Starts; from here on `handler` is called. Calls are synchronous, in log order, and never overlap. */
+  start(handler: DecisionLogHandler): Promise<void>
+
+  /**
+   * Appends `payload`. `accepted` means: it will be applied, or it is lost with this leadership (`handler.following` tells
+   * that moment; a lost one may still turn up later under another leader, so a lost proposal is unknown, not failed).
+   * The log keeps the array: don't change it afterwards.
+   */
+  propose(payload: Uint8Array): ProposeResult
+
+  /**
+   * Resolves when everything committed before this call has been applied here: a linearizable read (Raft thesis §6.4).
+   *
+   * @throws NotLeaderError when this node is not the leader, or stops being it before a majority confirmed it
+   */
+  readBarrier(): Promise<void>
+
+  status(): DecisionLogStatus
+
+  /** Stops taking proposals, closes files and connections. */
+  close(): Promise<void>
+}
+
+export interface DecisionLogHandler {
+  /** A committed payload. Must not throw: a state machine that can't apply must stop the process. */
+  apply(payload: Uint8Array, index: number): void
+  /** This node leads, and everything committed before its term is applied: it may decide and answer. */
+  leading(term: number): void
+  /** This node does not lead (any more), or the known leader changed. */
+  following(leader: NodeId | undefined): void
+}
+
+export type ProposeResult =
+  | { readonly kind: 'accepted' }
+  /** `backPressure`: too much is under way, try again soon. `diskFull`: only the reserved room for decisions is left. */
+  | {
+      readonly kind: 'refused'
+      readonly reason: 'notLeader' | 'backPressure' | 'diskFull'
+      readonly leader: NodeId | undefined
+    }
+
+export interface DecisionLogStatus {
+  readonly raft: RaftStatus
+  readonly storeId: string
+  readonly bytesOnDisk: number
+  readonly spaceLow: boolean
+  /** Peers and whether a connection to each is up. */
+  readonly peers: readonly { readonly nodeId: NodeId; readonly address: string; readonly connected: boolean }[]
+}
