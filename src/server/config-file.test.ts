@@ -1,0 +1,89 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterAll, expect, test } from 'vitest'
+import { ConfigError, loadConfig } from './config-file.ts'
+
+const directory = mkdtempSync(join(tmpdir(), 'cdt-config-'))
+afterAll(() => rmSync(directory, { recursive: true }))
+
+function file(text: string): string {
+  const path = join(directory, 'concordat.yaml')
+  writeFileSync(path, text)
+  return path
+}
+
+function mistakeIn(text: string, environment: Record<string, string> = {}): string {
+  try {
+    loadConfig(file(text), [], environment)
+  } catch (error) {
+    if (error instanceof ConfigError) return error.message
+    throw error
+  }
+  throw new Error('the configuration was accepted')
+}
+
+const good = `cluster: trips
+node: 1
+data: ./data
+members:
+  - { id: 1, address: 127.0.0.1:7400 }
+`
+
+test('a short configuration is filled with the defaults, and its paths are relative to the file', () => {
+  const config = loadConfig(file(good))
+  expect(config).toMatchObject({
+    cluster: 'trips',
+    node: 1,
+    data: join(directory, 'data'),
+    raft: { heartbeatMs: 50, electionTimeoutMs: 300 },
+    resolver: { scanMs: 5_000, graceMs: 1_000 },
+  })
+})
+
+test('an unknown key is refused with file, line and key', () => {
+  const message = mistakeIn(`${good}raft:\n  heartbeatMS: 50\n`)
+  expect(message).toContain('concordat.yaml:7:3: raft.heartbeatMS: is not a key')
+})
+
+test('a wrong type is refused with file, line and key', () => {
+  const message = mistakeIn(good.replace('node: 1', 'node: one'))
+  expect(message).toMatch(/concordat\.yaml:2:1: node: .*number/)
+})
+
+test('every mistake is named, not only the first', () => {
+  const message = mistakeIn('cluster: "no spaces here"\nnode: 0\nmembers: []\n')
+  expect(message).toMatch(/cluster: .*cluster id/)
+  expect(message).toMatch(/node: .*node id/)
+  expect(message).toMatch(/data: /)
+  expect(message).toMatch(/members: /)
+})
+
+test('a node that is not among the members is refused', () => {
+  expect(mistakeIn(good.replace('node: 1', 'node: 2'))).toContain('node 2 is not among the members')
+})
+
+test('a member that is named twice is refused', () => {
+  expect(mistakeIn(`${good}  - { id: 1, address: 127.0.0.1:7401 }\n`)).toContain('1 is named twice')
+})
+
+test('secrets come from the environment, and a missing one is named with its place, without any value', () => {
+  const text = `${good}resources:\n  - { name: flights, kind: postgres, url: "\${FLIGHTS_URL}" }\n`
+  expect(mistakeIn(text)).toMatch(/:7:\d+: resources\[0\]\.url: the environment variable FLIGHTS_URL is not set/)
+  const config = loadConfig(file(text), [], { FLIGHTS_URL: 'postgres://u:p@127.0.0.1/flights' })
+  expect(config.resources[0]?.url).toBe('postgres://u:p@127.0.0.1/flights')
+})
+
+test('flags override the file, and a mistake in a flag names the flag', () => {
+  const override = { path: ['raft', 'heartbeatMs'], value: 20, flag: '--heartbeat-ms' }
+  expect(loadConfig(file(good), [override]).raft.heartbeatMs).toBe(20)
+  expect(() => loadConfig(file(good), [{ ...override, value: 'soon' }])).toThrow(/--heartbeat-ms: raft\.heartbeatMs/)
+})
+
+test('a file that is not YAML is refused with the line', () => {
+  expect(mistakeIn('cluster: [trips\nnode: 1\n')).toMatch(/line \d/)
+})
+
+test('a missing file is refused with what to do', () => {
+  expect(() => loadConfig(join(directory, 'absent.yaml'))).toThrow(/can't be read .* check the path/)
+})

@@ -1,0 +1,114 @@
+import { z } from 'zod'
+import { MalformedIdError, parseClusterId, parseNodeId } from '../base/index.ts'
+
+/** `host:port`, with IPv6 hosts in brackets. */
+const address = z
+  .string()
+  .regex(/^(\[[0-9A-Fa-f:]+\]|[^:\s]+):\d{1,5}$/, 'expected host:port, for example 10.0.0.1:7400')
+  .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'a port is at most 65535')
+
+/** Runs a parser of ids and reports its message at the key. */
+function checkedBy<In, Out>(schema: z.ZodType<In>, parse: (value: In) => Out) {
+  return schema.transform((value, context): Out => {
+    try {
+      return parse(value)
+    } catch (error) {
+      if (!(error instanceof MalformedIdError)) throw error
+      context.addIssue({ code: 'custom', message: error.message })
+      return z.NEVER
+    }
+  })
+}
+
+const milliseconds = z.int('expected whole milliseconds').min(1)
+const count = z.int('expected a whole number').min(1)
+
+const member = z.strictObject({
+  id: checkedBy(z.number(), parseNodeId),
+  address,
+})
+
+const resource = z.strictObject({
+  name: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'expected 1 to 64 characters of A-Z a-z 0-9 . _ -'),
+  kind: z.enum(['postgres', 'mysql']),
+  /** Connection URL; take secrets from the environment: `url: ${FLIGHTS_URL}`. */
+  url: z.url('expected a connection URL such as postgres://user:password@host:5432/database'),
+  /** MySQL/MariaDB: where branches leave their witness rows: `true` (the default table) or a table's name. */
+  witness: z.union([z.boolean(), z.string()]).optional(),
+})
+
+const tls = z.strictObject({
+  key: z.string(),
+  cert: z.string(),
+  /** Certificates of other nodes and of clients must be signed by this authority (mutual TLS). */
+  ca: z.string().optional(),
+})
+
+/** The configuration file of `concordat serve`. Every key has its line in docs/reference/configuration.md. */
+export const configSchema = z
+  .strictObject({
+    cluster: checkedBy(z.string(), parseClusterId),
+    node: checkedBy(z.number(), parseNodeId),
+    data: z.string().min(1),
+    listen: address.optional(),
+    members: z.array(member).min(1, 'name at least this node itself'),
+    resources: z.array(resource).default([]),
+    tls: tls.optional(),
+    raft: z
+      .strictObject({
+        heartbeatMs: milliseconds.default(50),
+        electionTimeoutMs: milliseconds.default(300),
+      })
+      .prefault({}),
+    transactions: z
+      .strictObject({
+        openMax: count.default(100_000),
+        keepMs: milliseconds.default(3_600_000),
+        keepCount: count.default(100_000),
+      })
+      .prefault({}),
+    resolver: z
+      .strictObject({
+        scanMs: milliseconds.default(5_000),
+        graceMs: milliseconds.default(1_000),
+      })
+      .prefault({}),
+    log: z
+      .strictObject({
+        level: z.enum(['debug', 'info', 'warn', 'error', 'silent']).default('info'),
+      })
+      .prefault({}),
+  })
+  .superRefine((config, context) => {
+    const ids = config.members.map((each) => each.id)
+    if (!ids.includes(config.node)) {
+      context.addIssue({ code: 'custom', path: ['members'], message: `node ${config.node} is not among the members` })
+    }
+    unique(ids, 'members', 'id', context)
+    unique(
+      config.resources.map((each) => each.name),
+      'resources',
+      'name',
+      context,
+    )
+    if (config.raft.heartbeatMs * 3 > config.raft.electionTimeoutMs) {
+      context.addIssue({
+        code: 'custom',
+        path: ['raft', 'electionTimeoutMs'],
+        message: 'must be at least three heartbeats long, or a lost packet starts an election',
+      })
+    }
+  })
+
+function unique(values: readonly unknown[], list: string, key: string, context: z.RefinementCtx): void {
+  for (const [index, value] of values.entries()) {
+    if (values.indexOf(value) === index) continue
+    context.addIssue({ code: 'custom', path: [list, index, key], message: `${String(value)} is named twice` })
+  }
+}
+
+/** A checked configuration, defaults filled in. */
+export type ServerConfig = z.output<typeof configSchema>
+
+/** What may be written in the file or given by flags. */
+export type ServerConfigInput = z.input<typeof configSchema>
