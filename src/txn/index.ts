@@ -1,1 +1,5 @@
+export { decodeCommands, encodeCommands } from './command-codec.ts'
+export { Ledger } from './ledger.ts'
 export * from './types.ts'
+export type { ListFilter } from './views.ts'
+export type { WatermarkPolicy } from './watermark.ts'

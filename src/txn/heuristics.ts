@@ -1,0 +1,53 @@
+import type { Txid } from '../base/index.ts'
+import { isBehindWatermark } from './knowledge.ts'
+import type { Finding, LedgerState, NotedTransaction, OpenTransaction } from './state.ts'
+import type { Outcome } from './types.ts'
+
+/**
+ * Keeps what was found of a branch until an operator has seen it (X/Open XA §3.3, heuristic branch completion).
+ *
+ * A finding for a txid that is unknown and young is ignored: nobody can find a branch of a transaction without having
+ * its outcome first, and having it writes a record. A forgotten one is kept without an outcome, because the operator
+ * must hear of it all the same.
+ */
+export function addFinding(state: LedgerState, txid: Txid, finding: Finding): void {
+  const transaction = state.open.get(txid) ?? state.noted.get(txid) ?? noteFinished(state, txid)
+  if (transaction === undefined) return
+  if (transaction.findings.length === 0) state.heuristicCount++
+  transaction.findings = withFinding(transaction.findings, finding)
+}
+
+/**
+ * P1: true when the outcomes that are known, the decision's and those that were found, are not all the same. `none`
+ * says nothing either way.
+ */
+export function isMixed(outcome: Outcome | undefined, findings: readonly Finding[]): boolean {
+  let committed = outcome?.kind === 'committed'
+  let aborted = outcome?.kind === 'aborted'
+  for (const { found } of findings) {
+    committed ||= found === 'committed'
+    aborted ||= found === 'aborted'
+  }
+  return committed && aborted
+}
+
+/** One finding a branch. A branch ends once, so the first definite finding stands; `none` gives way to a definite one. */
+function withFinding(findings: readonly Finding[], finding: Finding): readonly Finding[] {
+  const at = findings.findIndex(({ branch }) => branch === finding.branch)
+  if (at < 0) return [...findings, finding]
+  return findings[at]!.found === 'none' ? findings.with(at, finding) : findings
+}
+
+function noteFinished(state: LedgerState, txid: Txid): NotedTransaction | OpenTransaction | undefined {
+  const entry = state.finished.get(txid)
+  if (entry === undefined && !isBehindWatermark(state, txid)) return undefined
+  const noted: NotedTransaction = {
+    txid,
+    outcome: entry === undefined ? undefined : state.words.unpack(entry.word),
+    branches: [],
+    branchDigest: entry?.branchDigest ?? 0,
+    findings: [],
+  }
+  state.noted.set(txid, noted)
+  return noted
+}
