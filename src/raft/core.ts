@@ -1,0 +1,140 @@
+import { assert, type NodeId, Prng } from '../base/index.ts'
+import { Durability } from './durability.ts'
+import type { Leadership } from './leadership.ts'
+import { Log } from './log.ts'
+import { Outbox } from './outbox.ts'
+import { lower } from './positions.ts'
+import type { PendingLoad } from './progress.ts'
+import {
+  type Configuration,
+  type LogIndex,
+  NO_INDEX,
+  type RaftEffect,
+  type RaftOptions,
+  type RecoveredState,
+  type Role,
+  type Term,
+  type WriteId,
+} from './types.ts'
+
+/**
+ * Everything that one node knows, in the paper's words (Figure 2). Only the files of this folder see it: each of them
+ * changes the part that its name says. The invariants between the parts are in validate.ts.
+ */
+export class Core {
+  readonly options: RaftOptions
+  readonly nodeId: NodeId
+  readonly configuration: Configuration
+  /** The other nodes, voters first. */
+  readonly peers: readonly NodeId[]
+  readonly log: Log
+  readonly durability: Durability
+  readonly outbox = new Outbox()
+  readonly #random: Prng
+
+  role: Role = 'follower'
+  currentTerm: Term
+  votedFor: NodeId | undefined
+  /** Who leads currentTerm, as far as this node knows. */
+  leader: NodeId | undefined = undefined
+  commitIndex: LogIndex
+  /** The last entry that was handed to `apply`. */
+  lastApplied: LogIndex
+
+  /** Since the leader was heard (on the leader: since the last check of the quorum), or since the last campaign. */
+  electionElapsedTicks = 0
+  heartbeatElapsedTicks = 0
+  /** §5.2: drawn anew so that split votes are rare and not repeated. */
+  randomizedTimeoutTicks = 0
+
+  /** The write that holds the newest hard state; a promise must not be repeated before it is durable. */
+  hardStateWriteId = 0 as WriteId
+  /** Answers to this node's own (pre-)vote requests, its own included. */
+  readonly votes = new Map<NodeId, boolean>()
+
+  /** On a follower: the highest index known to be equal to this term's leader's log. */
+  matchedIndex: LogIndex = NO_INDEX
+  /** On a follower: the highest matchIndex that waits behind a write, or was sent, in this term. */
+  promisedIndex: LogIndex = NO_INDEX
+
+  /** Defined exactly while this node leads. */
+  leading: Leadership | undefined = undefined
+
+  /** Committed entries that are being read from disk for `apply`. */
+  applyLoad: PendingLoad | undefined = undefined
+  lastLoadId = 0
+
+  constructor(options: RaftOptions, recovered: RecoveredState) {
+    assert(options.electionTimeoutTicks > options.heartbeatTicks, 'several heartbeats fit into an election timeout')
+    assert(options.heartbeatTicks >= 1, 'a heartbeat takes at least one tick')
+    assert(recovered.lastApplied >= recovered.baseIndex, 'what lies below the log was applied')
+    assert(recovered.lastApplied <= recovered.lastIndex, 'nothing behind the log was applied')
+    this.options = options
+    this.nodeId = options.nodeId
+    this.configuration = options.configuration
+    this.peers = peersOf(options.configuration, options.nodeId)
+    this.log = new Log(recovered)
+    this.durability = new Durability(recovered.lastIndex)
+    this.#random = new Prng(options.seed)
+    this.currentTerm = recovered.hardState.currentTerm
+    this.votedFor = recovered.hardState.votedFor
+    assert(this.log.lastTerm <= this.currentTerm, 'the term on disk is at least that of the last entry')
+    this.commitIndex = recovered.lastApplied
+    this.lastApplied = recovered.lastApplied
+    this.matchedIndex = recovered.lastApplied
+    this.resetElectionTimer()
+  }
+
+  /** True when this node's vote counts; others never campaign. */
+  get isVoter(): boolean {
+    return this.configuration.voters.includes(this.nodeId)
+  }
+
+  /** True when this node's term and vote are on disk. */
+  get isHardStateDurable(): boolean {
+    return this.durability.isCompleted(this.hardStateWriteId)
+  }
+
+  /** Starts a new timeout from [electionTimeoutTicks, 2 × electionTimeoutTicks) (§5.2). */
+  resetElectionTimer(): void {
+    const { electionTimeoutTicks } = this.options
+    this.electionElapsedTicks = 0
+    this.randomizedTimeoutTicks = electionTimeoutTicks + this.#random.below(electionTimeoutTicks)
+  }
+
+  /** Enters a higher term, or votes in the present one. Takes effect outside only behind this step's write. */
+  setHardState(term: Term, votedFor: NodeId | undefined): void {
+    assert(term >= this.currentTerm, 'a term never falls')
+    if (term > this.currentTerm) {
+      // Leader Completeness (§5.4): whoever leads the new term holds all that is committed.
+      this.matchedIndex = this.commitIndex
+      this.promisedIndex = NO_INDEX
+    } else {
+      assert(this.votedFor === undefined, 'a vote is given once in a term')
+    }
+    this.currentTerm = term
+    this.votedFor = votedFor
+    this.hardStateWriteId = this.durability.nextWriteId
+    this.outbox.writeHardState()
+  }
+
+  /** Hands over the effects of this step. */
+  takeEffects(): RaftEffect[] {
+    const { log, durability, options } = this
+    const effects = this.outbox.take({
+      hardState: { currentTerm: this.currentTerm, votedFor: this.votedFor },
+      term: this.currentTerm,
+      beginWrite: (withEntries) => durability.begin(this.currentTerm, withEntries ? log.lastIndex : NO_INDEX),
+    })
+    const { durableIndex } = durability
+    log.evict(lower(durableIndex, this.lastApplied), options.cacheBytesMax)
+    return effects
+  }
+}
+
+function peersOf(configuration: Configuration, nodeId: NodeId): NodeId[] {
+  const { voters, learners } = configuration
+  const everyone = [...voters, ...learners]
+  assert(new Set(everyone).size === everyone.length, 'a node is named once in a configuration')
+  return everyone.filter((node) => node !== nodeId)
+}

@@ -1,0 +1,148 @@
+import type { NodeId } from '../base/index.ts'
+import type { Core } from './core.ts'
+import { hasQuorum, tally } from './quorum.ts'
+import { broadcastAppend } from './replication.ts'
+import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './roles.ts'
+import type { RaftMessage, RequestVote, RequestVoteResponse, Term } from './types.ts'
+
+/** A tick on a node that does not lead: without a leader's word for a whole timeout, it campaigns (§5.2). */
+export function tickElection(core: Core): void {
+  core.electionElapsedTicks++
+  if (core.electionElapsedTicks < core.randomizedTimeoutTicks) return
+  if (core.isVoter) campaign(core)
+  else core.resetElectionTimer()
+}
+
+/** Thesis §6.2: a leader that no quorum answered within an election timeout steps down; a newer one may exist. */
+export function tickCheckQuorum(core: Core): void {
+  core.electionElapsedTicks++
+  if (core.electionElapsedTicks < core.options.electionTimeoutTicks || core.leading === undefined) return
+  const { followers } = core.leading
+  const isActive = (voter: NodeId) => voter === core.nodeId || followers.get(voter)?.recentlyActive === true
+  if (!hasQuorum(core.configuration.voters, isActive)) {
+    becomeFollower(core, core.currentTerm, undefined)
+    return
+  }
+  core.electionElapsedTicks = 0
+  for (const progress of followers.values()) progress.recentlyActive = false
+}
+
+/**
+ * A message of a higher term came (§5.1). Enters that term where the rules say so.
+ * @returns false when the message must be ignored altogether
+ */
+export function meetHigherTerm(core: Core, message: RaftMessage): boolean {
+  switch (message.kind) {
+    case 'requestVote':
+      // Thesis §4.2.3: whoever hears a live leader does not help to depose it, and does not even take the term.
+      if (hearsLeader(core)) return false
+      // A pre-vote is a question about a term that does not exist yet.
+      if (!message.preVote) becomeFollower(core, message.term, undefined)
+      return true
+    case 'requestVoteResponse':
+      // A granted pre-vote answers with the term that was asked about.
+      if (!(message.preVote && message.voteGranted)) becomeFollower(core, message.term, undefined)
+      return true
+    case 'appendEntries':
+      becomeFollower(core, message.term, message.from)
+      return true
+    case 'appendEntriesResponse':
+      becomeFollower(core, message.term, undefined)
+      return true
+  }
+}
+
+/** RequestVote RPC, receiver's side (Figure 2), and its pre-vote. */
+export function onRequestVote(core: Core, request: RequestVote): void {
+  // A refusal carries our term, so that an outdated candidate learns it (Figure 2, RequestVote, rule 1).
+  if (!wouldVoteFor(core, request)) core.outbox.respond(answer(core, request, core.currentTerm, false))
+  else if (request.preVote) core.outbox.respond(answer(core, request, request.term, true))
+  else grantVote(core, request)
+}
+
+function grantVote(core: Core, request: RequestVote): void {
+  if (core.votedFor === request.from) {
+    // A repeated request. While the vote is on its way to the disk, its answer is already queued behind the write.
+    if (core.isHardStateDurable) core.outbox.send(answer(core, request, core.currentTerm, true))
+    return
+  }
+  core.setHardState(core.currentTerm, request.from)
+  core.resetElectionTimer()
+  core.outbox.sendOnceWritten(answer(core, request, core.currentTerm, true))
+}
+
+/** RequestVote RPC, the candidate's side (§5.2). */
+export function onRequestVoteResponse(core: Core, response: RequestVoteResponse): void {
+  if (response.preVote) {
+    if (core.role !== 'preCandidate') return
+    // An answer to an earlier pre-vote says nothing about this one, unless it is a refusal in our term.
+    if (response.term !== (response.voteGranted ? core.currentTerm + 1 : core.currentTerm)) return
+  } else if (core.role !== 'candidate' || response.term !== core.currentTerm) return
+  recordVote(core, response.from, response.voteGranted)
+}
+
+/** A write completed. If it held a candidate's vote for itself, that vote counts now, and not earlier. */
+export function onHardStateDurable(core: Core): void {
+  if (core.role !== 'candidate' || core.votes.has(core.nodeId) || !core.isHardStateDurable) return
+  recordVote(core, core.nodeId, true)
+}
+
+function campaign(core: Core): void {
+  becomePreCandidate(core)
+  for (const message of voteRequests(core, true, (core.currentTerm + 1) as Term)) core.outbox.send(message)
+  recordVote(core, core.nodeId, true)
+}
+
+function recordVote(core: Core, voter: NodeId, granted: boolean): void {
+  core.votes.set(voter, granted)
+  switch (tally(core.configuration.voters, core.votes)) {
+    case 'open':
+      return
+    case 'lost':
+      becomeFollower(core, core.currentTerm, undefined)
+      return
+    case 'won':
+      if (core.role === 'preCandidate') requestVotes(core)
+      else takeOffice(core)
+  }
+}
+
+function takeOffice(core: Core): void {
+  becomeLeader(core)
+  broadcastAppend(core)
+}
+
+/** The requests wait for the write of the candidate's own vote: otherwise a crash would let it vote twice (§5.2). */
+function requestVotes(core: Core): void {
+  becomeCandidate(core)
+  for (const message of voteRequests(core, false, core.currentTerm)) core.outbox.sendOnceWritten(message)
+}
+
+function voteRequests(core: Core, preVote: boolean, term: Term): RequestVote[] {
+  const { lastIndex, lastTerm } = core.log
+  const position = { lastLogIndex: lastIndex, lastLogTerm: lastTerm }
+  return core.configuration.voters
+    .filter((voter) => voter !== core.nodeId)
+    .map((to) => ({ kind: 'requestVote', from: core.nodeId, to, term, preVote, ...position }))
+}
+
+/** True on a leader, and on whoever heard one within the shortest election timeout. */
+function hearsLeader(core: Core): boolean {
+  return core.leader !== undefined && core.electionElapsedTicks < core.options.electionTimeoutTicks
+}
+
+function wouldVoteFor(core: Core, request: RequestVote): boolean {
+  if (request.term < core.currentTerm) return false
+  const { votedFor } = core
+  // In a term of its own a pre-vote asks about a vote that can't have been given yet.
+  const isFree = request.term > core.currentTerm || votedFor === undefined || votedFor === request.from
+  // A leader of this very term is known: it was elected without this vote, and another can't be.
+  const isDecided = request.term === core.currentTerm && core.leader !== undefined && votedFor !== request.from
+  // §5.4.1, the election restriction: the winner must hold all committed entries.
+  return isFree && !isDecided && core.log.isUpToDate(request.lastLogIndex, request.lastLogTerm)
+}
+
+function answer(core: Core, request: RequestVote, term: Term, voteGranted: boolean): RequestVoteResponse {
+  const { preVote } = request
+  return { kind: 'requestVoteResponse', from: core.nodeId, to: request.from, term, preVote, voteGranted }
+}

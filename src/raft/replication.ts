@@ -1,0 +1,129 @@
+import { assert, type NodeId } from '../base/index.ts'
+import { advanceLeaderCommit } from './commit.ts'
+import type { Core } from './core.ts'
+import { checkLoaded, requestLoad } from './loads.ts'
+import { entriesBytes, entryBytes, lower, offset } from './positions.ts'
+import type { Progress } from './progress.ts'
+import { acknowledgeRound } from './read-index.ts'
+import { announceCommit, broadcastHeartbeat, sendAppend } from './sending.ts'
+import type { AppendEntriesResponse, Entry, LoadId, LogIndex } from './types.ts'
+
+const NO_ENTRIES: readonly Entry[] = []
+
+/** Sends everyone what it lacks, as far as its window allows. */
+export function broadcastAppend(core: Core): void {
+  for (const [peer, progress] of core.leading?.followers ?? []) replicateTo(core, peer, progress)
+}
+
+/** A tick on the leader. */
+export function tickHeartbeat(core: Core): void {
+  if (core.leading === undefined) return
+  core.heartbeatElapsedTicks++
+  if (core.heartbeatElapsedTicks < core.options.heartbeatTicks) return
+  core.heartbeatElapsedTicks = 0
+  broadcastHeartbeat(core)
+}
+
+/** An answer to AppendEntries of this term (§5.3, leader's side). */
+export function onAppendEntriesResponse(core: Core, response: AppendEntriesResponse): void {
+  const progress = core.leading?.followers.get(response.from)
+  if (progress === undefined || response.term !== core.currentTerm) return
+  progress.recentlyActive = true
+  // A refusal echoes the round as well: its sender knows no later leader.
+  progress.readRound = Math.max(progress.readRound, response.readRound)
+  if (response.success) onMatch(core, response.from, progress, response.matchIndex)
+  else onRefusal(core, response, progress)
+  acknowledgeRound(core)
+}
+
+/** Entries came back from disk for a follower. Answers that nobody waits for any more are dropped. */
+export function onLoadedForFollower(core: Core, loadId: LoadId, entries: readonly Entry[]): void {
+  for (const [peer, progress] of core.leading?.followers ?? []) {
+    const load = progress.load
+    if (load?.loadId !== loadId) continue
+    progress.load = undefined
+    // Acknowledgements of what an earlier leader sent may have moved nextIndex on.
+    if (load.from === progress.nextIndex && !progress.inFlight.isFull) {
+      checkLoaded(core, load, entries)
+      sendPipelined(core, peer, progress, fittingPrefix(entries, core.options.messageBytesMax))
+    }
+    replicateTo(core, peer, progress)
+    return
+  }
+}
+
+/** The leader's own disk caught up: that may be what a commit waited for. */
+export function onLeaderDurable(core: Core): void {
+  advanceLeaderCommit(core)
+  announceCommit(core)
+}
+
+/** The transport lost the peer, and with it whatever was in flight: go back to the last acknowledged position. */
+export function onUnreachable(core: Core, peer: NodeId): void {
+  const progress = core.leading?.followers.get(peer)
+  if (progress?.state === 'replicate') progress.probeFrom(offset(progress.matchIndex, 1))
+}
+
+function onMatch(core: Core, peer: NodeId, progress: Progress, matchIndex: LogIndex): void {
+  assert(matchIndex <= core.log.lastIndex, 'a follower can not match beyond its leader')
+  progress.acknowledge(matchIndex)
+  advanceLeaderCommit(core)
+  replicateTo(core, peer, progress)
+  announceCommit(core)
+}
+
+/**
+ * The follower has no entry of this term at prevLogIndex. It says up to where it could agree at best; with our own
+ * terms that skips every entry of a conflicting term at once, so the search takes one round for each such term and
+ * not for each entry (§5.3, end).
+ */
+function onRefusal(core: Core, response: AppendEntriesResponse, progress: Progress): void {
+  const refusedIndex = response.matchIndex
+  if (progress.isStaleRefusal(refusedIndex)) return
+  const agreedIndex = core.log.highestWithin(response.hintIndex, response.hintTerm)
+  // Whatever the hint says, each refusal must bring the search forward.
+  progress.probeFrom(lower(refusedIndex, offset(agreedIndex, 1)))
+  replicateTo(core, response.from, progress)
+}
+
+function replicateTo(core: Core, peer: NodeId, progress: Progress): void {
+  if (progress.state === 'probe') {
+    probe(core, peer, progress)
+    return
+  }
+  const { log, options } = core
+  while (progress.load === undefined && progress.nextIndex <= log.lastIndex && !progress.inFlight.isFull) {
+    if (progress.nextIndex >= log.cachedFrom) {
+      sendPipelined(core, peer, progress, log.slice(progress.nextIndex, log.lastIndex, options.messageBytesMax))
+    } else {
+      progress.load = requestLoad(core, progress.nextIndex, log.lastIndex, options.messageBytesMax)
+    }
+  }
+}
+
+/** One message to find out whether the logs agree. It takes entries along when they are at hand, for they may fit. */
+function probe(core: Core, peer: NodeId, progress: Progress): void {
+  if (progress.probeSent) return
+  const { log } = core
+  const isAtHand = progress.nextIndex >= log.cachedFrom && progress.nextIndex <= log.lastIndex
+  const entries = isAtHand ? log.slice(progress.nextIndex, log.lastIndex, core.options.messageBytesMax) : NO_ENTRIES
+  progress.probeSent = true
+  sendAppend(core, peer, progress, entries)
+}
+
+function sendPipelined(core: Core, peer: NodeId, progress: Progress, entries: readonly Entry[]): void {
+  sendAppend(core, peer, progress, entries)
+  const lastIndex = offset(progress.nextIndex, entries.length - 1)
+  progress.inFlight.add(lastIndex, entriesBytes(entries))
+  progress.nextIndex = offset(lastIndex, 1)
+}
+
+/** The shell may load more than one message holds. */
+function fittingPrefix(entries: readonly Entry[], bytesMax: number): readonly Entry[] {
+  let bytes = 0
+  for (const [count, entry] of entries.entries()) {
+    bytes += entryBytes(entry)
+    if (bytes > bytesMax && count > 0) return entries.slice(0, count)
+  }
+  return entries
+}

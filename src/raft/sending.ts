@@ -1,0 +1,44 @@
+import { assert, type NodeId } from '../base/index.ts'
+import type { Core } from './core.ts'
+import { higher, offset } from './positions.ts'
+import type { Progress } from './progress.ts'
+import type { Entry } from './types.ts'
+
+const NO_ENTRIES: readonly Entry[] = []
+
+/** Sends one AppendEntries that begins at the follower's nextIndex; no entries make it a heartbeat or a notice. */
+export function sendAppend(core: Core, to: NodeId, progress: Progress, entries: readonly Entry[]): void {
+  const { log, leading } = core
+  assert(leading !== undefined, 'only a leader sends entries')
+  const prevLogIndex = offset(progress.nextIndex, -1)
+  assert(prevLogIndex >= log.baseIndex, 'a follower that needs entries below the log needs a snapshot')
+  progress.commitSent = higher(progress.commitSent, core.commitIndex)
+  core.outbox.send({
+    kind: 'appendEntries',
+    from: core.nodeId,
+    to,
+    term: core.currentTerm,
+    prevLogIndex,
+    prevLogTerm: log.termAt(prevLogIndex),
+    entries,
+    leaderCommit: core.commitIndex,
+    readRound: leading.reads.round,
+  })
+}
+
+/**
+ * Sends everyone an empty AppendEntries at nextIndex - 1: it keeps elections away (§5.2), carries the commit index and
+ * the read round, and probes the optimistic position. If anything before it was lost, the follower refuses, and that
+ * is how a leader notices (there are no timers for single messages).
+ */
+export function broadcastHeartbeat(core: Core): void {
+  for (const [peer, progress] of core.leading?.followers ?? []) sendAppend(core, peer, progress, NO_ENTRIES)
+}
+
+/** Followers learn a new commit index with their next entries, or from a message of its own when none are under way. */
+export function announceCommit(core: Core): void {
+  for (const [peer, progress] of core.leading?.followers ?? []) {
+    if (progress.commitSent >= core.commitIndex || progress.state === 'probe' || progress.inFlight.count > 0) continue
+    sendAppend(core, peer, progress, NO_ENTRIES)
+  }
+}

@@ -1,0 +1,32 @@
+import type { Core } from './core.ts'
+import type { Progress } from './progress.ts'
+import type { RaftStatus } from './types.ts'
+
+/** A view of `core` that shares nothing with it. */
+export function statusOf(core: Core): RaftStatus {
+  const { nodeId, role, currentTerm, votedFor, leader, commitIndex, lastApplied, leading } = core
+  return {
+    nodeId,
+    role,
+    currentTerm,
+    votedFor,
+    leader,
+    commitIndex,
+    lastApplied,
+    lastIndex: core.log.lastIndex,
+    durableIndex: core.durability.durableIndex,
+    serving: leading?.serving ?? false,
+    uncommittedBytes: leading?.uncommittedBytes ?? 0,
+    followers: [...(leading?.followers ?? [])].map(([follower, progress]) => ({
+      nodeId: follower,
+      matchIndex: progress.matchIndex,
+      nextIndex: progress.nextIndex,
+      state: stateOf(progress),
+      recentlyActive: progress.recentlyActive,
+    })),
+  }
+}
+
+function stateOf(progress: Progress): 'probe' | 'replicate' | 'loading' {
+  return progress.load === undefined ? progress.state : 'loading'
+}

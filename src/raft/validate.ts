@@ -1,0 +1,56 @@
+import { assert } from '../base/index.ts'
+import { countedBytes } from './commit.ts'
+import type { Core } from './core.ts'
+import type { Leadership } from './leadership.ts'
+import { offset } from './positions.ts'
+import type { LogIndex } from './types.ts'
+
+/**
+ * Invariants of a node between two steps; those of the parts are numbered above each part.
+ *
+ * 1. baseIndex <= lastApplied <= commitIndex <= lastIndex.
+ * 2. Whatever is not cached is durable and applied, or was on disk at start-up: the cache can be refilled from disk.
+ * 3. No entry is newer than currentTerm.
+ * 4. A node leads exactly when it holds a Leadership, and then it voted for itself and knows itself as leader.
+ * 5. Who campaigns knows no leader; a candidate voted for itself.
+ * 6. A leader serves exactly when its no-op was applied; no round of reads begins before.
+ * 7. uncommittedBytes is what the uncommitted commands of the leader's term count.
+ * 8. A follower never knows more to match its leader than it has.
+ *
+ * @throws InvariantError naming the first one that does not hold
+ */
+export function validate(core: Core): void {
+  const { log, durability } = core
+  log.validate()
+  durability.validate(log.lastIndex)
+  assert(log.baseIndex <= core.lastApplied, '1: what lies below the log was applied')
+  assert(core.lastApplied <= core.commitIndex, '1: only committed entries are applied')
+  assert(core.commitIndex <= log.lastIndex, '1: only entries of the log are committed')
+  assert(log.cachedFrom <= durability.durableIndex + 1, '2: what is not cached is durable')
+  assert(log.lastTerm <= core.currentTerm, '3: no entry is newer than the term')
+  assert((core.leading !== undefined) === (core.role === 'leader'), '4: a leader has a leadership, others have none')
+  if (core.leading !== undefined) validateLeader(core, core.leading)
+  else validateOther(core)
+}
+
+function validateLeader(core: Core, leading: Leadership): void {
+  const { log } = core
+  assert(core.leader === core.nodeId && core.votedFor === core.nodeId, '4: a leader voted for itself')
+  assert(log.termAt(leading.noopIndex) === core.currentTerm, "the no-op is of the leader's term")
+  assert(log.termAt(offset(leading.noopIndex, -1)) < core.currentTerm, 'the no-op is the first entry of its term')
+  assert(leading.serving === core.lastApplied >= leading.noopIndex, '6: a leader serves when its no-op is applied')
+  assert(leading.serving || !leading.reads.isRoundUnderWay, '6: nothing is read before the no-op is applied')
+  for (const progress of leading.followers.values()) progress.validate(log.lastIndex)
+  let bytes = 0
+  const from = Math.max(core.commitIndex + 1, leading.noopIndex) as LogIndex
+  if (from <= log.lastIndex) for (const entry of log.sliceAll(from, log.lastIndex)) bytes += countedBytes(entry)
+  assert(bytes === leading.uncommittedBytes, '7: uncommitted bytes are counted right')
+}
+
+function validateOther(core: Core): void {
+  assert(core.leader !== core.nodeId, '4: who does not lead does not take itself for the leader')
+  assert(core.role === 'follower' || core.leader === undefined, '5: who campaigns knows no leader')
+  assert(core.role !== 'candidate' || core.votedFor === core.nodeId, '5: a candidate voted for itself')
+  assert(core.role !== 'follower' || core.votes.size === 0, '5: a follower counts no votes')
+  assert(core.matchedIndex <= core.log.lastIndex, '8: nothing matches beyond the log')
+}
