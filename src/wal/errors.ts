@@ -1,0 +1,115 @@
+import { ConcordatError } from '../base/index.ts'
+
+const KEEP = 'Nothing was changed. Do not delete or edit the file by hand: other nodes may hold what it lost.'
+
+/**
+ * Bytes that were surely on disk are bad, or missing. The log is never cut for it, because a cut could lose a
+ * promise that was given: the node must not start with this directory.
+ */
+export class WalDamagedError extends ConcordatError {
+  readonly code = 'WAL_DAMAGED'
+  /** The damaged file. */
+  readonly file: string
+  /** Where in the file the damage begins, in bytes. */
+  readonly offset: number
+
+  constructor(file: string, offset: number, what: string, options?: ErrorOptions) {
+    super(
+      `the log is damaged: ${file}, byte ${offset}: ${what}. This is not a torn last write, so it is not repaired. ${KEEP} ` +
+        'Copy the directory, check the disk, then restore it from an intact copy of this very node, ' +
+        'or replace the node by one with a new node id.',
+      options,
+    )
+    this.file = file
+    this.offset = offset
+  }
+}
+
+/** Another live process uses the directory. */
+export class WalLockedError extends ConcordatError {
+  readonly code = 'WAL_LOCKED'
+  override readonly retryable = true
+  /** The process that holds the lock. */
+  readonly pid: number
+
+  constructor(directory: string, pid: number, lockFile: string) {
+    super(
+      `${directory} is in use by process ${pid}: two writers would destroy the log. Stop that process, or give this ` +
+        `node its own directory. If process ${pid} is surely not a coordinator, delete ${lockFile}.`,
+    )
+    this.pid = pid
+  }
+}
+
+/** The directory belongs to another node or cluster. */
+export class WalIdentityError extends ConcordatError {
+  readonly code = 'WAL_IDENTITY'
+
+  constructor(directory: string, found: string, wanted: string) {
+    super(
+      `${directory} holds the log of ${found}, but this is ${wanted}: a node with another's log would give away ` +
+        "the other's vote. Nothing was changed. Point the node at its own directory, or correct its ids.",
+    )
+  }
+}
+
+/** The directory holds files but no log of ours: it is left alone. */
+export class WalNotEmptyError extends ConcordatError {
+  readonly code = 'WAL_NOT_EMPTY'
+
+  constructor(directory: string, found: string) {
+    super(
+      `${directory} is no log directory, but it is not empty (it holds ${found}). Nothing was changed. ` +
+        'Use an empty directory, or the one that this node used before.',
+    )
+  }
+}
+
+/** The log was written by a version whose format this one cannot read. */
+export class WalVersionError extends ConcordatError {
+  readonly code = 'WAL_VERSION'
+
+  constructor(file: string, found: string, known: string) {
+    super(
+      `${file} has log format ${found}, and this version reads ${known}. Nothing was changed. ` +
+        'Start the version of concordat that wrote it, or upgrade as its release notes say.',
+    )
+  }
+}
+
+/**
+ * A write, sync or open failed, or the disk is full beyond the reserve. What reached the disk is unknown, so nothing
+ * is acknowledged any more and nothing is retried: end the process and start again, then the log is read from disk.
+ */
+export class WalFailedError extends ConcordatError {
+  readonly code = 'WAL_FAILED'
+
+  constructor(what: string, options: ErrorOptions) {
+    super(
+      `the log failed: ${what}. Nothing is acknowledged any more, and the node must stop. ` +
+        'Check the disk and its free space, then start the node again.',
+      options,
+    )
+  }
+}
+
+/** The log was closed before the call. */
+export class WalClosedError extends ConcordatError {
+  readonly code = 'WAL_CLOSED'
+
+  constructor() {
+    super('the log is closed: nothing was written. Open it again with Wal.open()')
+  }
+}
+
+/** A record that fits in no segment. */
+export class WalRecordTooLargeError extends ConcordatError {
+  readonly code = 'WAL_RECORD_TOO_LARGE'
+
+  constructor(payloadBytes: number, payloadBytesMax: number) {
+    super(
+      `a record of ${payloadBytes} bytes is too large: at most ${payloadBytesMax} fit in a segment. ` +
+        'Nothing was written. Split it, or raise segmentBytesMax.',
+    )
+  }
+}

@@ -1,0 +1,17 @@
+export { type Disk, type DiskFile, isOutOfSpace, type OpenOptions } from './disk.ts'
+export {
+  WalClosedError,
+  WalDamagedError,
+  WalFailedError,
+  WalIdentityError,
+  WalLockedError,
+  WalNotEmptyError,
+  WalRecordTooLargeError,
+  WalVersionError,
+} from './errors.ts'
+export type { Payload, Position } from './format.ts'
+export { MemoryDisk } from './memory-disk.ts'
+export { nodeDisk } from './node-disk.ts'
+export type { StoredRecord } from './recovery.ts'
+export type { WalIdentity } from './segment.ts'
+export { Wal, type WalOptions, type WalRecord, type WalStats } from './wal.ts'

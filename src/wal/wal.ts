@@ -1,0 +1,458 @@
+import { randomBytes } from 'node:crypto'
+import { assert, type Clock, ConcordatError, systemClock, type Timer, toError } from '../base/index.ts'
+import { Batch } from './batch.ts'
+import type { Disk } from './disk.ts'
+import { WalClosedError, WalFailedError, WalRecordTooLargeError } from './errors.ts'
+import {
+  DATA_OFFSET,
+  MARK_BYTES,
+  MARK_TYPE,
+  type Payload,
+  type Position,
+  payloadBytes,
+  RECORD_HEAD_BYTES,
+} from './format.ts'
+import { openStore } from './open-store.ts'
+import { Reader } from './reader.ts'
+import type { StoredRecord } from './recovery.ts'
+import type { Segment, Store, WalIdentity } from './segment.ts'
+import { segmentPath } from './segment.ts'
+import { Spares } from './spares.ts'
+
+/** A record to be appended. */
+export interface WalRecord {
+  /** 1 to 239: the caller's to define. */
+  readonly type: number
+  /** The content, in one piece or in several; it is copied before `append` returns. */
+  readonly payload: Payload
+}
+
+export interface WalOptions {
+  readonly disk: Disk
+  /** Made if it is missing. It must be empty or hold this node's log. */
+  readonly directory: string
+  readonly identity: WalIdentity
+  /** Size of a segment file in bytes, 8 KiB to 1 GiB, default 16 MiB. Three segments are reserved at any time. */
+  readonly segmentBytesMax?: number
+  /**
+   * Called once, at the first failed write or sync. Nothing is acknowledged afterwards and nothing is retried:
+   * the process must end, since what is in memory may be ahead of what is on disk.
+   */
+  readonly onFailure: (error: WalFailedError) => void
+  /**
+   * Room got low, or is enough again. While it is low, the reserve (the rest of this segment and a whole one) still
+   * takes records: refuse new work then, not decisions.
+   */
+  readonly onSpace?: (low: boolean) => void
+  /** Called for each record on disk, in order, before `open` resolves. A payload is a view: copy what you keep. */
+  readonly onRecord: (record: StoredRecord) => void
+  /** For the back-off and the idle mark. Default: the machine's. */
+  readonly clock?: Clock
+  /** Runs a task at the end of this turn, so that all appends of a turn share a write. Default setImmediate. */
+  readonly defer?: (task: () => void) => void
+  /** 16 random bytes for the id of a new store. Default: from the machine's secure generator. */
+  readonly random?: () => Uint8Array
+}
+
+/** Figures for status pages; all count from `open`. */
+export interface WalStats {
+  readonly appends: number
+  readonly records: number
+  /** Batches written: `records / writes` is what group commit saves. */
+  readonly writes: number
+  readonly bytesWritten: number
+  /** Bytes appended that are not durable yet. */
+  readonly pendingBytes: number
+  readonly segments: number
+}
+
+const SEGMENT_BYTES_DEFAULT = 16 * 1024 * 1024
+const SEGMENT_BYTES_MIN = 8 * 1024
+const SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
+/** A batch that has reached this size takes no more records. */
+const BATCH_BYTES_MAX = 1024 * 1024
+const BATCH_MEMORY_BYTES = 64 * 1024
+/** An idle log proves its last batch after this time, so that later damage to it is not taken for a torn write. */
+const IDLE_MARK_MS = 50
+
+/**
+ * A durable log of records: one writer, group commit, fail-stop. The bytes and the recovery rule are in format.ts.
+ *
+ * Invariants:
+ * 1. At most one write is under way, so a batch's mark truly says that all bytes before it are on disk.
+ * 2. `onDurable` runs in the order of `append`, after the write that holds the last of its records.
+ * 3. After the first failure no `onDurable` runs.
+ *
+ * @example
+ * const wal = await Wal.open({ disk: nodeDisk, directory, identity, onRecord: replay, onFailure: () => process.exit(1) })
+ * wal.append([{ type: 1, payload: Buffer.from('decided') }], () => answerTheClient())
+ */
+export class Wal {
+  /** Random id (16 bytes in hex) made when the directory was first used. */
+  readonly storeId: string
+  /** Whether this open made the log: the directory was empty. A known node must not start with a fresh log. */
+  readonly fresh: boolean
+
+  readonly #store: Store
+  readonly #segments: Segment[]
+  readonly #reader: Reader
+  readonly #spares: Spares
+  readonly #clock: Clock
+  readonly #defer: (task: () => void) => void
+  readonly #onFailure: (error: WalFailedError) => void
+  readonly #release: () => Promise<void>
+  readonly #segmentBytesMax: number
+
+  /** Batches that take no more records, in order; the open one follows them. */
+  readonly #sealed: Batch[] = []
+  #open: Batch | undefined
+  #writing: Batch | undefined
+  /** Where the next batch begins, while there is no open one. */
+  #next: { segment: number; base: number; size: number; offset: number }
+  /** Position just behind the last durable batch. */
+  #durableEnd: number
+  /** Whether the last durable batch holds records that no later mark proves. */
+  #unproven = false
+  #scheduled = false
+  #state: 'running' | 'closing' | 'closed' | 'failed' = 'running'
+  #failure: WalFailedError | undefined
+  #markTimer: Timer | undefined
+  readonly #memory: Buffer[] = []
+  /** Reads and `close` that wait until everything before a position is durable. */
+  #waiters: { readonly position: number; readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
+  #appends = 0
+  #records = 0
+  #writes = 0
+  #bytesWritten = 0
+
+  private constructor(
+    options: WalOptions,
+    opened: Awaited<ReturnType<typeof openStore>>,
+    release: () => Promise<void>,
+  ) {
+    this.#store = opened.store
+    this.storeId = opened.store.storeId
+    this.fresh = opened.fresh
+    this.#segments = opened.segments
+    this.#reader = new Reader(opened.store, opened.segments)
+    this.#clock = options.clock ?? systemClock
+    this.#defer = options.defer ?? setImmediate
+    this.#onFailure = options.onFailure
+    this.#release = release
+    this.#segmentBytesMax = options.segmentBytesMax ?? SEGMENT_BYTES_DEFAULT
+    const active = opened.segments[opened.active]!
+    this.#next = { segment: active.number, base: active.base, size: active.size, offset: active.dataEnd }
+    this.#durableEnd = active.base + active.dataEnd
+    this.#spares = new Spares({
+      store: opened.store,
+      clock: this.#clock,
+      segmentBytesMax: this.#segmentBytesMax,
+      segments: opened.segments,
+      onReady: () => this.#write(),
+      onSpace: (low) => options.onSpace?.(low),
+      onError: (error) => this.#fail('the next segment could not be made', error),
+      onExhausted: (error) => this.#fail('the disk is full and the reserve is used up', error),
+    })
+    this.#spares.want(active.number)
+  }
+
+  /**
+   * Opens the log: takes the lock, reads and checks every record, repairs a torn end, and starts the background work.
+   *
+   * @throws WalLockedError, WalIdentityError, WalNotEmptyError, WalVersionError, WalDamagedError, WalFailedError
+   */
+  static async open(options: WalOptions): Promise<Wal> {
+    const size = options.segmentBytesMax ?? SEGMENT_BYTES_DEFAULT
+    assert(
+      Number.isInteger(size) && size >= SEGMENT_BYTES_MIN && size <= SEGMENT_BYTES_MAX,
+      'segmentBytesMax: 8 KiB to 1 GiB',
+    )
+    const { disk, directory } = options
+    let release: (() => Promise<void>) | undefined
+    try {
+      await disk.makeDirectory(directory)
+      release = await disk.lock(directory)
+      const random = options.random ?? (() => randomBytes(16))
+      const opened = await openStore(disk, directory, options.identity, size, random, options.onRecord)
+      return new Wal(options, opened, release)
+    } catch (error) {
+      await release?.().catch(() => undefined)
+      if (error instanceof ConcordatError || toError(error).name === 'InvariantError') throw error
+      throw new WalFailedError(`${directory} could not be opened: ${toError(error).message}`, { cause: error })
+    }
+  }
+
+  /** Bytes that the log's files take on disk, spares included. */
+  get bytesOnDisk(): number {
+    const last = this.#segments.at(-1)!
+    return last.base + last.size
+  }
+
+  /** Whether the next segments could not be made for lack of room; see `onSpace`. */
+  get spaceLow(): boolean {
+    return this.#spares.low
+  }
+
+  get stats(): WalStats {
+    let pendingBytes = (this.#writing?.length ?? 0) + (this.#open?.length ?? 0)
+    for (const batch of this.#sealed) pendingBytes += batch.length
+    return {
+      appends: this.#appends,
+      records: this.#records,
+      writes: this.#writes,
+      bytesWritten: this.#bytesWritten,
+      pendingBytes,
+      segments: this.#segments.length,
+    }
+  }
+
+  /**
+   * Lays the records out, and writes them together with all others of this turn or of the time of the write under way.
+   *
+   * @param onDurable called when all of them are on disk; never after a failure
+   * @returns each record's position, for `read` and `readRange`
+   * @throws WalRecordTooLargeError when a record fits in no segment (then none was appended), WalClosedError, WalFailedError
+   */
+  append(records: readonly WalRecord[], onDurable: () => void): readonly Position[] {
+    this.#checkRunning()
+    const sizes = records.map((record) => this.#checkedSize(record))
+    const positions: Position[] = []
+    for (const [index, record] of records.entries()) {
+      const size = sizes[index]!
+      positions.push(this.#batchFor(size).add(record.type, record.payload, size) as Position)
+    }
+    // An append of nothing is durable when all before it is: it rides on the batch at hand.
+    const batch = this.#open ?? this.#batchFor(0)
+    batch.onDurable.push(onDurable)
+    this.#appends++
+    this.#records += records.length
+    this.#schedule()
+    return positions
+  }
+
+  /**
+   * Reads one record back, checked; one that is not durable yet is waited for.
+   * @throws WalDamagedError when it does not read back; WalClosedError, WalFailedError
+   */
+  async read(position: Position): Promise<StoredRecord> {
+    await this.#durable(position)
+    return this.#reading(() => this.#reader.read(position))
+  }
+
+  /**
+   * Reads durable records in order, from the one at `from` on, until `visit` answers false, their payloads reach
+   * `bytesMax`, or the end. At least one is visited. Appends go on meanwhile.
+   * @throws WalDamagedError when one does not read back; WalClosedError, WalFailedError
+   */
+  async readRange(from: Position, bytesMax: number, visit: (record: StoredRecord) => boolean): Promise<void> {
+    await this.#durable(from)
+    return this.#reading(() => this.#reader.readRange(from, Math.max(1, bytesMax), visit))
+  }
+
+  /** Writes what was appended, marks a clean end, and gives the directory free. Nothing may be appended afterwards. */
+  async close(): Promise<void> {
+    if (this.#state === 'closing' || this.#state === 'closed') return
+    if (this.#state === 'running') {
+      this.#state = 'closing'
+      await this.#drain().catch(() => undefined)
+    }
+    if (this.#markTimer !== undefined) this.#clock.cancel(this.#markTimer)
+    await this.#spares.close()
+    for (const segment of this.#segments) await this.#closeFile(segment)
+    await this.#release()
+    this.#state = 'closed'
+  }
+
+  async #drain(): Promise<void> {
+    this.#write()
+    while (this.#hasWork()) await this.#durable(this.#endOfPending() - 1)
+    this.#writeMark()
+    if (this.#hasWork()) await this.#durable(this.#endOfPending() - 1)
+  }
+
+  #hasWork(): boolean {
+    return this.#writing !== undefined || this.#sealed.length > 0 || this.#open !== undefined
+  }
+
+  #endOfPending(): number {
+    const last = this.#open ?? this.#sealed.at(-1) ?? this.#writing
+    return last === undefined ? this.#durableEnd : last.place.base + last.end
+  }
+
+  #checkRunning(): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#state !== 'running') throw new WalClosedError()
+  }
+
+  #checkedSize(record: WalRecord): number {
+    assert(record.type >= 1 && record.type < MARK_TYPE, 'a record type is 1 to 239')
+    const size = payloadBytes(record.payload)
+    const sizeMax = this.#segmentBytesMax - DATA_OFFSET - MARK_BYTES - RECORD_HEAD_BYTES
+    if (size > sizeMax) throw new WalRecordTooLargeError(size, sizeMax)
+    return size
+  }
+
+  /** The open batch, if a record of `size` bytes may join it; else a new one, in the next segment if need be. */
+  #batchFor(size: number): Batch {
+    if (this.#open !== undefined) {
+      if (this.#open.length < BATCH_BYTES_MAX && this.#open.fits(size)) return this.#open
+      this.#seal()
+    }
+    const next = this.#next
+    if (next.offset + MARK_BYTES + RECORD_HEAD_BYTES + size > next.size) this.#rollOver()
+    this.#open = new Batch(
+      { ...this.#next },
+      this.#store.salt,
+      this.#memory.pop() ?? Buffer.allocUnsafeSlow(BATCH_MEMORY_BYTES),
+    )
+    return this.#open
+  }
+
+  #seal(): void {
+    const batch = this.#open
+    if (batch === undefined) return
+    this.#next.offset = batch.end
+    this.#sealed.push(batch)
+    this.#open = undefined
+  }
+
+  /** The layout goes on in the next segment, whether it is ready or not; the write waits for it. */
+  #rollOver(): void {
+    const { segment: number, base, size } = this.#next
+    const next = this.#segments[number]
+    assert(next === undefined || next.number === number + 1, 'segments are numbered without a gap')
+    this.#next = {
+      segment: number + 1,
+      base: base + size,
+      size: next?.size ?? this.#segmentBytesMax,
+      offset: DATA_OFFSET,
+    }
+    this.#spares.want(number + 1)
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#writing !== undefined) return
+    this.#scheduled = true
+    this.#defer(() => {
+      this.#scheduled = false
+      this.#write()
+    })
+  }
+
+  /** Starts the next write, unless one is under way, nothing waits, or its segment is not ready. */
+  #write(): void {
+    if (this.#writing !== undefined || this.#failure !== undefined || this.#state === 'closed') return
+    if (this.#sealed.length === 0) this.#seal()
+    const batch = this.#sealed[0]
+    if (batch === undefined) return
+    const segment = this.#segments[batch.place.segment - 1]
+    if (segment?.file === undefined) {
+      this.#spares.need(batch.place.segment)
+      return
+    }
+    this.#sealed.shift()
+    this.#writing = batch
+    const bytes = batch.finish(this.#durableEnd)
+    segment.file.write(bytes, batch.place.offset, (error) => {
+      if (error !== null) return this.#fail(`a write to ${this.#pathOf(segment)} failed`, error)
+      this.#written(batch, segment)
+    })
+  }
+
+  #written(batch: Batch, segment: Segment): void {
+    if (this.#failure !== undefined) return
+    assert(this.#writing === batch, 'one write at a time')
+    this.#writing = undefined
+    segment.dataEnd = batch.end
+    this.#durableEnd = segment.base + batch.end
+    this.#unproven = batch.count > 0
+    this.#writes++
+    this.#bytesWritten += batch.length
+    // Before the callbacks: the disk works while they run, and one that throws cannot stop the log.
+    this.#write()
+    this.#recycle(batch.memory)
+    this.#closeOlder(segment.number)
+    this.#armMark()
+    this.#wake()
+    for (const onDurable of batch.onDurable) onDurable()
+  }
+
+  #recycle(memory: Buffer): void {
+    if (this.#memory.length < 2 && memory.length <= 2 * BATCH_BYTES_MAX) this.#memory.push(memory)
+  }
+
+  /** A segment that is full is not written again. */
+  #closeOlder(number: number): void {
+    const before = this.#segments[number - 2]
+    if (before?.file === undefined) return
+    this.#closeFile(before).catch((error) => this.#fail(`${this.#pathOf(before)} could not be closed`, error))
+  }
+
+  async #closeFile(segment: Segment): Promise<void> {
+    const file = segment.file
+    segment.file = undefined
+    await file?.close()
+  }
+
+  #armMark(): void {
+    if (this.#markTimer !== undefined || !this.#unproven || this.#state !== 'running') return
+    this.#markTimer = this.#clock.after(IDLE_MARK_MS, () => {
+      this.#markTimer = undefined
+      if (this.#hasWork()) this.#armMark()
+      else this.#writeMark()
+    })
+  }
+
+  /** Writes a batch of nothing but its mark, which proves the batch before it. */
+  #writeMark(): void {
+    if (!this.#unproven || this.#failure !== undefined || this.#hasWork()) return
+    // Not worth a new segment: its first batch will prove this one.
+    if (this.#next.offset + MARK_BYTES > this.#next.size) return
+    this.#open = new Batch(
+      { ...this.#next },
+      this.#store.salt,
+      this.#memory.pop() ?? Buffer.allocUnsafeSlow(BATCH_MEMORY_BYTES),
+    )
+    this.#write()
+  }
+
+  /** Resolves when the byte at `position` is durable. */
+  #durable(position: number): Promise<void> {
+    if (this.#failure !== undefined) return Promise.reject(this.#failure)
+    if (this.#state === 'closed') return Promise.reject(new WalClosedError())
+    if (position < this.#durableEnd) return Promise.resolve()
+    assert(position < this.#endOfPending(), 'a position comes from append or replay')
+    return new Promise((resolve, reject) => this.#waiters.push({ position, resolve, reject }))
+  }
+
+  #wake(): void {
+    if (this.#waiters.length === 0) return
+    const ready = this.#waiters.filter(({ position }) => position < this.#durableEnd)
+    this.#waiters = this.#waiters.filter(({ position }) => position >= this.#durableEnd)
+    for (const { resolve } of ready) resolve()
+  }
+
+  async #reading<T>(read: () => Promise<T>): Promise<T> {
+    try {
+      return await read()
+    } catch (error) {
+      if (error instanceof ConcordatError) throw error
+      throw new WalFailedError(`a read failed: ${toError(error).message}`, { cause: error })
+    }
+  }
+
+  #fail(what: string, cause: unknown): void {
+    if (this.#failure !== undefined) return
+    const failure = new WalFailedError(`${what}: ${toError(cause).message}`, { cause })
+    this.#failure = failure
+    if (this.#state === 'running') this.#state = 'failed'
+    const waiters = this.#waiters
+    this.#waiters = []
+    for (const { reject } of waiters) reject(failure)
+    this.#onFailure(failure)
+  }
+
+  #pathOf(segment: Segment): string {
+    return segmentPath(this.#store.directory, segment.number)
+  }
+}
