@@ -2,7 +2,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, test } from 'vitest'
-import { ConfigError, loadConfig } from './config-file.ts'
+import { ConfigError } from './config-error.ts'
+import { loadConfig } from './config-file.ts'
 
 const directory = mkdtempSync(join(tmpdir(), 'cdt-config-'))
 afterAll(() => rmSync(directory, { recursive: true }))

@@ -1,13 +1,9 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
-import { ConcordatError, toError } from '../base/index.ts'
+import { toError } from '../base/index.ts'
 import { configSchema, type ServerConfig } from './config.ts'
-
-/** The configuration can't be used. The message names file, line and key of each mistake. */
-export class ConfigError extends ConcordatError {
-  readonly code = 'CONFIG_INVALID'
-}
+import { ConfigError } from './config-error.ts'
 
 type Path = readonly PropertyKey[]
 

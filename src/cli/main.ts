@@ -1,0 +1,42 @@
+#!/usr/bin/env node
+import { readFileSync } from 'node:fs'
+import { Command, CommanderError } from 'commander'
+import { ConcordatError } from '../base/index.ts'
+import { addDemoCommand } from './demo-command.ts'
+import { addListCommand } from './list-command.ts'
+import { addOutcomeCommand } from './outcome-command.ts'
+import { ExitCode, printError } from './output.ts'
+import { addServeCommand } from './serve-command.ts'
+import { addStatusCommand } from './status-command.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+const program = new Command('concordat')
+  .description('One transaction over many databases and services: all of it happens, or none of it.')
+  .version(version)
+  .showHelpAfterError('(concordat COMMAND --help says more)')
+  .exitOverride()
+
+addServeCommand(program)
+addStatusCommand(program)
+addOutcomeCommand(program)
+addListCommand(program)
+addDemoCommand(program)
+
+try {
+  await program.parseAsync()
+} catch (error) {
+  process.exitCode = exitCodeOf(error)
+}
+
+function exitCodeOf(error: unknown): number {
+  if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
+  printError(error)
+  if (!(error instanceof ConcordatError)) return ExitCode.failed
+  if (error.code === 'CONFIG_INVALID' || error.code === 'MALFORMED_ID') return ExitCode.usage
+  return error.code === 'COORDINATOR_UNAVAILABLE' || error.code === 'COORDINATOR_UNREACHABLE'
+    ? ExitCode.unavailable
+    : ExitCode.failed
+}

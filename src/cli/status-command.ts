@@ -1,0 +1,85 @@
+import type { Command } from 'commander'
+import pc from 'picocolors'
+import { toError } from '../base/index.ts'
+import { askStatus, type NodeStatus } from '../server/index.ts'
+import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
+import { describeBytes, describeMs, ExitCode, printJson, printTable } from './output.ts'
+
+type Answer = { readonly address: string; readonly status?: NodeStatus; readonly error?: string }
+
+/** `concordat status`: every coordinator's own view, side by side. */
+export function addStatusCommand(program: Command): void {
+  addCoordinatorOptions(program.command('status'))
+    .description('members, roles, term, commit index, lag, open and in-doubt transactions')
+    .action(async (flags: CoordinatorFlags) => {
+      const answers = await Promise.all(flags.coordinators.map((address) => ask(address, flags)))
+      if (flags.json) printJson(answers)
+      else print(answers)
+      if (answers.every(({ status }) => status === undefined)) process.exitCode = ExitCode.unavailable
+    })
+}
+
+async function ask(address: string, flags: CoordinatorFlags): Promise<Answer> {
+  try {
+    return { address, status: await askStatus(address, askOptions(flags)) }
+  } catch (error) {
+    return { address, error: toError(error).message }
+  }
+}
+
+function print(answers: readonly Answer[]): void {
+  const leader = answers.find(({ status }) => status?.serving)?.status
+  printTable(
+    ['NODE', 'ADDRESS', 'ROLE', 'TERM', 'COMMIT', 'APPLIED', 'LAG', 'LOG', 'MEMORY', 'UP'],
+    answers.map((answer) => row(answer, leader)),
+  )
+  for (const { address, error } of answers) if (error !== undefined) console.log(pc.red(`${address}: ${error}`))
+  if (leader === undefined) {
+    console.log(
+      pc.red('\nNo leader answered: nothing can be decided now. In doubt stays in doubt until a majority is up.'),
+    )
+    return
+  }
+  printTransactions(leader)
+}
+
+function row({ address, status }: Answer, leader: NodeStatus | undefined): readonly string[] {
+  if (status === undefined) return ['?', address, 'no answer']
+  const lag = leader?.members.find(({ node }) => node === status.node)?.lag
+  return [
+    String(status.node),
+    address,
+    status.role === 'leader' && !status.serving ? 'leader (starting)' : status.role,
+    String(status.term),
+    String(status.commitIndex),
+    String(status.lastApplied),
+    lag === undefined ? '-' : String(lag),
+    describeBytes(status.log.bytesOnDisk) + (status.log.spaceLow ? ' DISK FULL' : ''),
+    describeBytes(status.residentBytes),
+    describeMs(status.uptimeMs),
+  ]
+}
+
+function printTransactions({ cluster, transactions, resources }: NodeStatus): void {
+  const { preparing, decided, finished, committed, aborted, heuristics } = transactions
+  console.log(`\n${pc.bold(`Transactions of ${cluster}`)}`)
+  console.log(`  open: ${preparing} gathering votes, ${decided} decided and not acknowledged by all`)
+  console.log(`  finished and remembered: ${finished}; decided in this log: ${committed} committed, ${aborted} aborted`)
+  if (heuristics > 0)
+    console.log(
+      pc.red(
+        `  ${heuristics} branches ended otherwise than decided, or nobody can tell: concordat list --state heuristic`,
+      ),
+    )
+  if (resources.length === 0) return
+  console.log('')
+  printTable(
+    ['RESOURCE', 'IN DOUBT', 'OLDEST', 'STATE'],
+    resources.map(({ name, inDoubt, oldestMs, error }) => [
+      name,
+      String(inDoubt),
+      oldestMs === undefined ? '-' : describeMs(oldestMs),
+      error ?? 'ok',
+    ]),
+  )
+}

@@ -1,0 +1,145 @@
+import { type Clock, ConcordatError, systemClock, type Txid, toError } from '../base/index.ts'
+import {
+  type Connection,
+  dial,
+  PROTOCOL_MAJOR,
+  PROTOCOL_MINOR,
+  type ServerMessage,
+  type TlsOptions,
+  tcpNetwork,
+} from '../transport/index.ts'
+import type { Knowledge, TransactionView } from '../txn/index.ts'
+import { parseAddress } from './address.ts'
+import type { NodeStatus } from './status.ts'
+
+/** No coordinator answered an operator's question. */
+export class CoordinatorUnreachableError extends ConcordatError {
+  readonly code = 'COORDINATOR_UNREACHABLE'
+  override readonly retryable = true
+}
+
+/** A coordinator refused an operator's question; `refusal` is its own code. */
+export class AdminRefusedError extends ConcordatError {
+  readonly code = 'ADMIN_REFUSED'
+  readonly refusal: string
+
+  constructor(refusal: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.refusal = refusal
+  }
+}
+
+/** How to ask. */
+export interface AskOptions {
+  readonly timeoutMs: number
+  readonly tls?: TlsOptions
+  readonly clock?: Clock
+}
+
+/** The questions that only the leader answers, each with its answer's type. */
+export interface LeaderQuestions {
+  outcome: {
+    readonly question: {
+      readonly method: 'outcome'
+      readonly txid: Txid
+      readonly cluster: string | undefined
+      readonly settle: boolean
+    }
+    readonly answer: Knowledge
+  }
+  list: {
+    readonly question: { readonly method: 'list'; readonly state: string; readonly limit: number }
+    readonly answer: readonly TransactionView[]
+  }
+}
+type Method = keyof LeaderQuestions
+
+/** One coordinator's own view. @throws CoordinatorUnreachableError, AdminRefusedError */
+export async function askStatus(address: string, options: AskOptions): Promise<NodeStatus> {
+  return (await ask(address, 'status', {}, options)) as NodeStatus
+}
+
+/**
+ * Asks one coordinator after the other until the leader answers.
+ *
+ * @throws CoordinatorUnreachableError when none of them leads or answers, AdminRefusedError when the leader refuses
+ */
+export async function askLeader<M extends Method>(
+  addresses: readonly string[],
+  question: LeaderQuestions[M]['question'] & { readonly method: M },
+  options: AskOptions,
+): Promise<LeaderQuestions[M]['answer']> {
+  const { method, ...parameters } = question
+  const failures: string[] = []
+  for (const address of addresses) {
+    try {
+      return (await ask(address, method, parameters, options)) as LeaderQuestions[M]['answer']
+    } catch (error) {
+      if (error instanceof AdminRefusedError && error.refusal !== 'NOT_LEADER') throw error
+      failures.push(`${address}: ${toError(error).message}`)
+    }
+  }
+  throw new CoordinatorUnreachableError(
+    `no coordinator could answer; is a majority up, and are all addresses given?\n  ${failures.join('\n  ')}`,
+  )
+}
+
+async function ask(address: string, method: string, parameters: object, options: AskOptions): Promise<unknown> {
+  const clock = options.clock ?? systemClock
+  const connection = await connect(address, options, clock)
+  try {
+    return await answerOf(connection, method, parameters, options.timeoutMs, clock)
+  } finally {
+    connection.close('the question is answered')
+  }
+}
+
+async function connect(address: string, options: AskOptions, clock: Clock): Promise<Connection> {
+  try {
+    return await dial({
+      network: tcpNetwork(options.tls),
+      ...parseAddress(address),
+      clock,
+      limits: { connectTimeoutMs: options.timeoutMs, handshakeTimeoutMs: options.timeoutMs },
+      hello: {
+        kind: 'hello',
+        protocolMajor: PROTOCOL_MAJOR,
+        protocolMinor: PROTOCOL_MINOR,
+        role: 'client',
+        clusterId: undefined,
+        node: undefined,
+        name: 'concordat-cli',
+      },
+    })
+  } catch (cause) {
+    throw new CoordinatorUnreachableError(`${address} does not answer (${toError(cause).message})`, { cause })
+  }
+}
+
+function answerOf(
+  connection: Connection,
+  method: string,
+  parameters: object,
+  timeoutMs: number,
+  clock: Clock,
+): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    const timer = clock.after(timeoutMs, () =>
+      reject(new CoordinatorUnreachableError(`${connection.remoteAddress} did not answer within ${timeoutMs} ms`)),
+    )
+    const settle = (finish: () => void): void => {
+      clock.cancel(timer)
+      finish()
+    }
+    connection.onClose = (cause) =>
+      settle(() =>
+        reject(new CoordinatorUnreachableError(`${connection.remoteAddress} hung up (${cause.message})`, { cause })),
+      )
+    connection.onMessage = (message) => {
+      const answer = message as ServerMessage
+      if (answer.kind === 'adminResult') settle(() => resolve(JSON.parse(answer.json)))
+      if (answer.kind === 'refused') settle(() => reject(new AdminRefusedError(answer.code, answer.message)))
+    }
+    connection.send({ kind: 'admin', requestId: 1, method, json: JSON.stringify(parameters) })
+  })
+}

@@ -1,0 +1,51 @@
+/** What `status` answers: one coordinator's own view. Times in milliseconds, sizes in bytes. */
+export interface NodeStatus {
+  readonly cluster: string
+  readonly node: number
+  readonly version: string
+  readonly uptimeMs: number
+  readonly residentBytes: number
+  readonly role: 'follower' | 'preCandidate' | 'candidate' | 'leader'
+  /** This node leads and has applied everything before its term: it decides. */
+  readonly serving: boolean
+  readonly leader: number | undefined
+  readonly term: number
+  readonly commitIndex: number
+  readonly lastApplied: number
+  readonly lastIndex: number
+  readonly log: { readonly bytesOnDisk: number; readonly spaceLow: boolean }
+  /** Members as this node sees them; match and lag only on the leader. */
+  readonly members: readonly MemberStatus[]
+  readonly transactions: TransactionCounts
+  /** Only on the leader: it runs the resolver. */
+  readonly resources: readonly ResourceStatus[]
+}
+
+export interface MemberStatus {
+  readonly node: number
+  readonly address: string
+  readonly connected: boolean
+  /** Entries that this member has not acknowledged yet. */
+  readonly lag: number | undefined
+}
+
+export interface TransactionCounts {
+  /** Undecided: votes are being gathered. */
+  readonly preparing: number
+  /** Decided, but not acknowledged by every branch. */
+  readonly decided: number
+  /** Finished and remembered. */
+  readonly finished: number
+  readonly committed: number
+  readonly aborted: number
+  /** Branches that ended otherwise than decided, or that nobody can tell: an operator must look. */
+  readonly heuristics: number
+}
+
+export interface ResourceStatus {
+  readonly name: string
+  readonly inDoubt: number
+  readonly oldestMs: number | undefined
+  /** Why it could not be looked at, when it could not. */
+  readonly error: string | undefined
+}
