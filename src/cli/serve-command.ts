@@ -1,0 +1,95 @@
+import { type Command, Option } from 'commander'
+import { pino } from 'pino'
+import { CoordinatorServer, loadConfig, type Override, type ServerConfig } from '../server/index.ts'
+
+/** A flag that sets one key of the configuration. */
+interface ConfigFlag {
+  readonly flag: string
+  readonly argument: string
+  readonly path: readonly string[]
+  readonly text: string
+  readonly parse?: (text: string) => unknown
+}
+
+const CONFIG_FLAGS: readonly ConfigFlag[] = [
+  { flag: '--cluster', argument: '<id>', path: ['cluster'], text: 'name of the fleet' },
+  { flag: '--node', argument: '<n>', path: ['node'], text: "this coordinator's number", parse: toNumber },
+  { flag: '--data', argument: '<directory>', path: ['data'], text: 'where its promises are kept' },
+  { flag: '--listen', argument: '<host:port>', path: ['listen'], text: "where to listen, when not at this member's address" },
+  { flag: '--members', argument: '<id=host:port,…>', path: ['members'], text: 'all coordinators, this one included', parse: toMembers },
+  { flag: '--resources', argument: '<name=url,…>', path: ['resources'], text: 'databases whose branches are settled', parse: toResources },
+  { flag: '--tls-key', argument: '<file>', path: ['tls', 'key'], text: 'private key (PEM)' },
+  { flag: '--tls-cert', argument: '<file>', path: ['tls', 'cert'], text: 'certificate (PEM)' },
+  { flag: '--tls-ca', argument: '<file>', path: ['tls', 'ca'], text: 'authority that others must be signed by (PEM)' },
+  { flag: '--heartbeat-ms', argument: '<ms>', path: ['raft', 'heartbeatMs'], text: 'Raft heartbeat', parse: toNumber },
+  { flag: '--election-timeout-ms', argument: '<ms>', path: ['raft', 'electionTimeoutMs'], text: 'Raft election timeout (drawn up to twice as long)', parse: toNumber },
+  { flag: '--open-max', argument: '<n>', path: ['transactions', 'openMax'], text: 'open transactions at most', parse: toNumber },
+  { flag: '--keep-ms', argument: '<ms>', path: ['transactions', 'keepMs'], text: 'how long outcomes are remembered', parse: toNumber },
+  { flag: '--keep-count', argument: '<n>', path: ['transactions', 'keepCount'], text: 'how many outcomes are remembered', parse: toNumber },
+  { flag: '--scan-ms', argument: '<ms>', path: ['resolver', 'scanMs'], text: 'how often databases are scanned for branches left behind', parse: toNumber },
+  { flag: '--grace-ms', argument: '<ms>', path: ['resolver', 'graceMs'], text: 'how long a branch may be in doubt before the resolver acts', parse: toNumber },
+  { flag: '--log-level', argument: '<level>', path: ['log', 'level'], text: 'debug, info, warn, error or silent' },
+]
+
+/** `concordat serve`: one coordinator. */
+export function addServeCommand(program: Command): void {
+  const command = program
+    .command('serve')
+    .description('run one coordinator of a fleet')
+    .option('--config <file>', 'YAML configuration; flags win over it')
+  for (const { flag, argument, text } of CONFIG_FLAGS) command.addOption(new Option(`${flag} ${argument}`, text))
+  command.action(async (flags: Record<string, string | undefined>) => {
+    await serve(loadConfig(flags.config, overridesOf(flags)))
+  })
+}
+
+function overridesOf(flags: Record<string, string | undefined>): readonly Override[] {
+  return CONFIG_FLAGS.flatMap(({ flag, path, parse }) => {
+    const text = flags[toCamelCase(flag)]
+    return text === undefined ? [] : [{ flag, path, value: parse === undefined ? text : parse(text) }]
+  })
+}
+
+/** Runs until SIGTERM or SIGINT, which drain and end with 0, or until a fatal error. */
+async function serve(config: ServerConfig): Promise<void> {
+  const logger = pino({ level: config.log.level, base: { cluster: config.cluster, node: config.node } })
+  const server = await CoordinatorServer.start(config, logger)
+  const stopped = new Promise<string>((resolve) => {
+    process.once('SIGTERM', () => resolve('SIGTERM'))
+    process.once('SIGINT', () => resolve('SIGINT'))
+    // A supervisor that spawned this process with a channel takes it along when it goes.
+    process.once('disconnect', () => resolve('the supervisor is gone'))
+  })
+  const ending = await Promise.race([stopped.then((why) => ({ why })), server.failed.then((error) => ({ error }))])
+  if ('error' in ending) throw ending.error
+  logger.info({ why: ending.why }, 'stopping: no new transactions are taken')
+  await server.stop()
+  logger.info('stopped')
+  // An open channel to the supervisor would keep the process alive.
+  if (process.connected) process.disconnect()
+}
+
+function toCamelCase(flag: string): string {
+  return flag.slice(2).replace(/-(\w)/g, (_, letter: string) => letter.toUpperCase())
+}
+
+/** Text that is no number stays text: the schema then says what was expected, and names the flag. */
+function toNumber(text: string): unknown {
+  return text.trim() === '' || Number.isNaN(Number(text)) ? text : Number(text)
+}
+
+function toMembers(text: string): unknown {
+  return text.split(',').map((each) => {
+    const [id = '', address = ''] = each.split('=')
+    return { id: toNumber(id), address }
+  })
+}
+
+/** The kind follows from the URL's scheme. */
+function toResources(text: string): unknown {
+  return text.split(',').map((each) => {
+    const [name = '', ...rest] = each.split('=')
+    const url = rest.join('=')
+    return { name, kind: /^(mysql|mariadb):/.test(url) ? 'mysql' : 'postgres', url }
+  })
+}
