@@ -1,0 +1,41 @@
+import { expect, test } from 'vitest'
+import { Schedule } from './testing/schedule.ts'
+
+const SCHEDULES = Number(process.env.CONCORDAT_SCHEDULES ?? 2500)
+const STEPS = 600
+/** Seeds that failed once; they stay. */
+const REGRESSIONS: readonly number[] = []
+
+function runSchedule(seed: number): Schedule {
+  const schedule = new Schedule(seed)
+  try {
+    schedule.run(STEPS)
+    schedule.heal()
+  } catch (cause) {
+    throw new Error(`schedule ${seed} failed: ${(cause as Error).message}`, { cause })
+  }
+  return schedule
+}
+
+test.each(REGRESSIONS)('schedule %i, which failed once, holds', (seed) => {
+  runSchedule(seed)
+})
+
+test(`every safety property holds after each step of ${SCHEDULES} random schedules, and the group is live afterwards`, () => {
+  const marks = new Map<string, number>()
+  for (let seed = 1; seed <= SCHEDULES; seed++) {
+    for (const [name, count] of runSchedule(seed).world.checks.marks) marks.set(name, (marks.get(name) ?? 0) + count)
+  }
+  // A schedule proves nothing about what never happens in it.
+  for (const name of [
+    'leader',
+    'truncated',
+    'load',
+    'oldTermEntriesSent',
+    'readReady',
+    'leadershipLost',
+    'backPressure',
+  ]) {
+    expect(marks.get(name) ?? 0, `how often "${name}" happened`).toBeGreaterThan(SCHEDULES / 100)
+  }
+}, 600_000)

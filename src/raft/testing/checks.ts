@@ -1,0 +1,155 @@
+import { assert, type NodeId } from '../../base/index.ts'
+import type { Entry, LogIndex, RaftMessage, ReadId, Term, WriteEffect } from '../types.ts'
+import type { WorldNode } from './world.ts'
+
+/**
+ * What must hold in the whole group, whatever happens (Figure 3), judged from outside: from the effects alone and from
+ * what is on the disks, never from what a node believes.
+ */
+export class Checks {
+  readonly #voters: readonly NodeId[]
+  readonly #leaders = new Map<Term, NodeId>()
+  /** Who voted for whom, for ever: a crash does not free a voter from its promise. */
+  readonly #votes = new Map<string, NodeId>()
+  /** Each entry that ever was, by index and term, with the term before it: equal pairs have equal pasts. */
+  readonly #entries = new Map<string, { readonly entry: Entry; readonly previousTerm: number }>()
+  /** What the group agreed on, by index. */
+  readonly committed: Entry[] = []
+  readonly #readFloors = new Map<ReadId, number>()
+  /** Things that happened, so that a test can prove that they did. */
+  readonly marks = new Map<string, number>()
+
+  constructor(voters: readonly NodeId[]) {
+    this.#voters = voters
+  }
+
+  mark(name: string): void {
+    this.marks.set(name, (this.marks.get(name) ?? 0) + 1)
+  }
+
+  /** Election Safety: at most one leader in a term. Leader Completeness: it holds all that was committed before. */
+  onLeader(node: WorldNode, term: Term): void {
+    const known = this.#leaders.get(term)
+    assert(known === undefined || known === node.id, 'Election Safety: two leaders in one term')
+    this.#leaders.set(term, node.id)
+    const last = this.committed.at(-1)
+    // The log before it holds the same, by Log Matching.
+    if (last !== undefined)
+      assert(sameEntry(node.log[last.index - 1], last), 'Leader Completeness: a committed entry is missing')
+    this.mark('leader')
+  }
+
+  /** Log Matching, by induction: equal index and term mean an equal entry and an equal term before it. */
+  onWrite(node: WorldNode, write: WriteEffect): void {
+    const first = write.entries[0]
+    let previousTerm = first === undefined || first.index === 1 ? 0 : node.log[first.index - 2]!.term
+    for (const entry of write.entries) {
+      const key = `${entry.index}:${entry.term}`
+      const known = this.#entries.get(key)
+      if (known === undefined) this.#entries.set(key, { entry, previousTerm })
+      else assert(sameEntry(known.entry, entry) && known.previousTerm === previousTerm, 'Log Matching is broken')
+      previousTerm = entry.term
+    }
+  }
+
+  /** A message leaves the node: what it promises must be on disk at this moment. */
+  onSend(node: WorldNode, message: RaftMessage): void {
+    assert(message.from === node.id, 'a node sends in its own name')
+    const { hardState, entries } = node.disk
+    if (message.kind === 'requestVote' && !message.preVote) this.#onVote(node, message.term, node.id)
+    if (message.kind === 'requestVoteResponse' && !message.preVote && message.voteGranted) {
+      this.#onVote(node, message.term, message.to)
+    }
+    if (message.kind !== 'appendEntriesResponse' || !message.success) return
+    // Once a later term is on disk, its leader may have replaced what this answer is about.
+    if (hardState.currentTerm > message.term || message.matchIndex === 0) return
+    const known = entries[message.matchIndex - 1]
+    assert(known !== undefined, 'an acknowledged entry is not on disk')
+    if (node.world.leaderOf(message.term) !== undefined) {
+      const theirs = node.world.leaderOf(message.term)!.log[message.matchIndex - 1]
+      assert(theirs !== undefined && sameEntry(theirs, known), "an acknowledged entry differs from the leader's")
+    }
+  }
+
+  /** State Machine Safety: no two nodes ever apply different entries at one index, and each index comes once. */
+  onApply(node: WorldNode, entry: Entry): void {
+    assert(entry.index === node.appliedCount + 1, 'entries are applied in order, each once')
+    const known = this.committed[entry.index - 1]
+    if (known === undefined) this.committed.push(entry)
+    else assert(sameEntry(known, entry), 'State Machine Safety: two nodes applied different entries')
+  }
+
+  onRead(readId: ReadId, groupCommitIndex: number): void {
+    this.#readFloors.set(readId, groupCommitIndex)
+  }
+
+  /** Linearizability: a read sees all that anybody knew to be committed when it was asked. Each is answered once. */
+  onReadAnswered(readId: ReadId, index: LogIndex | undefined): void {
+    const floor = this.#readFloors.get(readId)
+    assert(floor !== undefined, 'a read is answered once, and only if it was asked')
+    this.#readFloors.delete(readId)
+    if (index === undefined) return
+    assert(index >= floor, 'a read would miss what was committed before it')
+    this.mark('readReady')
+  }
+
+  /** Reads that a crash left without an answer. */
+  forgetReads(readIds: Iterable<ReadId>): void {
+    for (const readId of readIds) this.#readFloors.delete(readId)
+  }
+
+  get unansweredReads(): number {
+    return this.#readFloors.size
+  }
+
+  /** After each step: what this node says of itself, and that committed entries are on a majority of the disks. */
+  afterStep(node: WorldNode, nodes: readonly WorldNode[]): void {
+    const { raft, log, disk } = node
+    if (raft !== undefined) {
+      raft.validate()
+      const status = raft.status()
+      assert(status.commitIndex >= node.commitIndex, 'commitIndex never falls in a run')
+      assert(status.lastIndex === log.length, 'all entries of the log were given to the disk')
+      assert(status.lastApplied === node.appliedCount, 'lastApplied counts what was handed to apply')
+      const { durableIndex } = status
+      if (durableIndex > 0)
+        assert(sameEntry(disk.entries[durableIndex - 1], log[durableIndex - 1]), 'durableIndex lies')
+      if (status.commitIndex > node.commitIndex) this.#onCommit(node, status.commitIndex, nodes)
+      node.commitIndex = status.commitIndex
+    }
+    const last = this.committed.at(-1)
+    if (last !== undefined) this.#assertDurable(last, nodes)
+  }
+
+  #onCommit(node: WorldNode, commitIndex: LogIndex, nodes: readonly WorldNode[]): void {
+    const entry = node.log[commitIndex - 1]
+    assert(entry !== undefined, 'only entries of the log are committed')
+    this.#assertDurable(entry, nodes)
+    const known = this.committed[commitIndex - 1]
+    if (known !== undefined)
+      assert(sameEntry(known, entry), 'State Machine Safety: two nodes committed different entries')
+  }
+
+  #assertDurable(entry: Entry, nodes: readonly WorldNode[]): void {
+    let count = 0
+    for (const { id, disk } of nodes) {
+      if (this.#voters.includes(id) && sameEntry(disk.entries[entry.index - 1], entry)) count++
+    }
+    assert(count * 2 > this.#voters.length, 'a committed entry is not on a majority of the disks')
+  }
+
+  #onVote(node: WorldNode, term: Term, candidate: NodeId): void {
+    const { hardState } = node.disk
+    assert(hardState.currentTerm >= term, 'a vote left before its term was on disk')
+    if (hardState.currentTerm === term) assert(hardState.votedFor === candidate, 'a vote left before it was on disk')
+    const key = `${term}:${node.id}`
+    const known = this.#votes.get(key)
+    assert(known === undefined || known === candidate, 'a node voted twice in one term')
+    this.#votes.set(key, candidate)
+  }
+}
+
+/** The same entry, byte for byte; the simulated data are never copied. */
+function sameEntry(a: Entry | undefined, b: Entry | undefined): boolean {
+  return a !== undefined && b !== undefined && a.index === b.index && a.term === b.term && a.data === b.data
+}

@@ -1,0 +1,224 @@
+import { assert, type NodeId, Prng } from '../../base/index.ts'
+import { entriesBytes } from '../positions.ts'
+import type { RaftMessage } from '../types.ts'
+import { World, type WorldNode } from './world.ts'
+
+/** How often each thing happens in one schedule, as weights; drawn per schedule, so that schedules differ in kind. */
+interface Weights {
+  readonly tick: number
+  readonly timeout: number
+  readonly deliver: number
+  readonly write: number
+  readonly load: number
+  readonly propose: number
+  readonly read: number
+  readonly crash: number
+  readonly start: number
+  readonly partition: number
+  readonly unreachable: number
+  readonly staleWritten: number
+}
+
+/** A random life of one group, wholly determined by its seed. */
+export class Schedule {
+  readonly world: World
+  readonly #random: Prng
+  readonly #weights: Weights
+  readonly #lossRate: number
+  readonly #duplicateRate: number
+  readonly #reorderRate: number
+  /** Which side of the partition each node is on; all on one side when the network is whole. */
+  #sides = new Map<NodeId, number>()
+
+  constructor(seed: number) {
+    const random = new Prng(seed)
+    this.#random = random
+    this.world = new World(seed, drawOptions(random), entriesBytes)
+    this.#weights = drawWeights(random)
+    this.#lossRate = random.pick([0, 0.02, 0.1, 0.3])
+    this.#duplicateRate = random.pick([0, 0.05, 0.2])
+    this.#reorderRate = random.pick([0, 0.1, 0.5, 1])
+  }
+
+  /** Lets `steps` random things happen. The checks run after each. */
+  run(steps: number): void {
+    for (let i = 0; i < steps; i++) this.#act()
+  }
+
+  /** Ends all faults; then a leader must emerge, and a new proposal must be applied everywhere. */
+  heal(): void {
+    this.#sides.clear()
+    for (const node of this.world.nodes) if (node.raft === undefined) node.start()
+    let leader: WorldNode | undefined
+    for (let round = 0; round < 400 && leader === undefined; round++) {
+      this.#calmRound()
+      leader = this.world.nodes.find((node) => node.raft?.status().serving)
+    }
+    assert(leader !== undefined, 'Liveness: no leader serves after the network healed')
+    const before = this.world.checks.committed.length
+    this.#propose(leader)
+    const isDone = () =>
+      this.world.nodes.every((node) => node.appliedCount > before && node.appliedCount === node.log.length)
+    for (let round = 0; round < 400 && !isDone(); round++) this.#calmRound()
+    assert(isDone(), 'Liveness: a new proposal is not applied everywhere')
+    assert(this.world.checks.unansweredReads === 0, 'Liveness: a read was never answered')
+  }
+
+  #act(): void {
+    const { nodes, network } = this.world
+    const node = this.#random.pick(nodes)
+    switch (this.#draw()) {
+      case 'tick':
+        node.step({ kind: 'tick' })
+        break
+      case 'timeout':
+        this.#timeOut(node)
+        break
+      case 'deliver':
+        for (let i = this.#random.between(1, 4); i > 0; i--) this.#deliver(network)
+        break
+      case 'write':
+        node.completeWrites(this.#random.between(1, 3))
+        break
+      case 'load':
+        node.completeLoad(this.#random.below(2), this.#random.between(1, 8), this.#random.chance(0.5))
+        break
+      case 'propose':
+        this.#propose(this.#random.chance(0.8) ? this.#someLeader(node) : node)
+        break
+      case 'read':
+        this.world.read(this.#random.chance(0.8) ? this.#someLeader(node) : node)
+        break
+      case 'crash':
+        this.#crash(node)
+        break
+      case 'start':
+        if (node.raft === undefined) node.start()
+        break
+      case 'partition':
+        this.#partition()
+        break
+      case 'unreachable':
+        node.step({ kind: 'unreachable', peer: this.#random.pick(nodes).id })
+        break
+      case 'staleWritten':
+        this.#repeatWritten(node)
+        break
+    }
+  }
+
+  #draw(): keyof Weights {
+    const entries = Object.entries(this.#weights) as [keyof Weights, number][]
+    let at = this.#random.below(entries.reduce((sum, [, weight]) => sum + weight, 0))
+    for (const [name, weight] of entries) {
+      if (at < weight) return name
+      at -= weight
+    }
+    return 'tick'
+  }
+
+  /** The others' clocks stand still meanwhile: what elections fear most. */
+  #timeOut(node: WorldNode): void {
+    const ticks = this.#random.between(1, 2) * this.world.options.electionTimeoutTicks
+    for (let i = 0; i < ticks; i++) node.step({ kind: 'tick' })
+  }
+
+  #deliver(network: RaftMessage[]): void {
+    if (network.length === 0) return
+    const at = this.#random.chance(this.#reorderRate) ? this.#random.below(network.length) : 0
+    const message = network[at]!
+    if (!this.#random.chance(this.#duplicateRate)) network.splice(at, 1)
+    const isCut = this.#sides.get(message.from) !== this.#sides.get(message.to)
+    if (isCut || this.#random.chance(this.#lossRate)) {
+      network.splice(network.indexOf(message), network.includes(message) ? 1 : 0)
+      return
+    }
+    this.world.node(message.to).step({ kind: 'receive', message })
+  }
+
+  #propose(node: WorldNode): void {
+    const count = this.#random.between(1, 3)
+    const proposals = Array.from({ length: count }, () => new Uint8Array(this.#random.below(60)))
+    node.step({ kind: 'propose', proposals })
+  }
+
+  #crash(node: WorldNode): void {
+    if (node.raft === undefined) return
+    node.crash(this.#random.chance(0.5) ? 0 : this.#random.below(8))
+    // Sometimes the node is back before anybody noticed.
+    if (this.#random.chance(0.5)) node.start()
+  }
+
+  #partition(): void {
+    this.#sides.clear()
+    if (this.#random.chance(0.5)) return
+    // A leader that is cut off goes on appending what others will overwrite: the best source of conflicts.
+    const alone = this.#random.chance(0.6) ? this.#someLeader(this.#random.pick(this.world.nodes)) : undefined
+    for (const node of this.world.nodes) {
+      this.#sides.set(node.id, alone === undefined ? this.#random.below(2) : Number(node === alone))
+    }
+  }
+
+  /** A completion that comes twice, or with a term that is not its own, must change nothing. */
+  #repeatWritten(node: WorldNode): void {
+    const write = node.completedWrites.at(-1 - this.#random.below(3))
+    if (write !== undefined) node.step({ kind: 'written', writeId: write.writeId, term: write.term })
+    const pending = node.pendingWrites.at(-1)
+    if (pending !== undefined) {
+      const term = (pending.term + 1) as typeof pending.term
+      node.step({ kind: 'written', writeId: pending.writeId, term })
+    }
+  }
+
+  #someLeader(otherwise: WorldNode): WorldNode {
+    const leaders = this.world.nodes.filter((node) => node.raft?.status().role === 'leader')
+    return leaders.length === 0 ? otherwise : this.#random.pick(leaders)
+  }
+
+  #calmRound(): void {
+    const { nodes } = this.world
+    for (const node of nodes) node.step({ kind: 'tick' })
+    for (let turn = 0; turn < 6; turn++) {
+      const messages = this.world.network
+      this.world.network = []
+      for (const message of messages) this.world.node(message.to).step({ kind: 'receive', message })
+      for (const node of nodes) {
+        node.completeWrites(node.pendingWrites.length)
+        node.completeLoad(0, 1000, false)
+      }
+    }
+  }
+}
+
+function drawOptions(random: Prng) {
+  const count = random.pick([3, 3, 3, 5, 5, 2, 1])
+  const ids = Array.from({ length: count }, (_, i) => (i + 1) as NodeId)
+  const learners = random.chance(0.2) ? [(count + 1) as NodeId] : []
+  return {
+    configuration: { voters: ids, learners },
+    electionTimeoutTicks: random.between(4, 8),
+    heartbeatTicks: random.between(1, 2),
+    inFlightMessagesMax: random.between(1, 5),
+    inFlightBytesMax: random.between(50, 600),
+    messageBytesMax: random.between(40, 400),
+    uncommittedBytesMax: random.between(100, 1000),
+    cacheBytesMax: random.pick([0, 0, 100, 400, 100_000]),
+  }
+}
+
+function drawWeights(random: Prng): Weights {
+  return {
+    tick: random.between(8, 30),
+    timeout: random.pick([0, 1, 3, 6]),
+    deliver: random.between(15, 60),
+    write: random.between(3, 40),
+    load: random.between(2, 20),
+    propose: random.between(1, 10),
+    read: random.between(0, 5),
+    crash: random.pick([0, 0, 1, 2]),
+    start: random.between(1, 4),
+    partition: random.pick([0, 1, 2, 3]),
+    unreachable: random.between(0, 1),
+    staleWritten: random.between(0, 2),
+  }
+}
