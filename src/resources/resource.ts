@@ -72,6 +72,12 @@ export interface Branch<Session> {
 
   /** Rolls back, before or after PREPARE. Repeats are harmless. @throws ResourceUnavailableError when it must be tried again */
   abort(): Promise<SettleResult>
+
+  /**
+   * Gives the session up without settling the branch, so that a resolver can: a prepared branch stays prepared, any other
+   * is rolled back. MariaDB settles a prepared branch from elsewhere only when its session is closed. Never throws.
+   */
+  handOver(): Promise<void>
 }
 
 /** What came of COMMIT or ROLLBACK of a prepared branch. */

@@ -1,0 +1,93 @@
+import { type Gid, toError } from '../base/index.ts'
+import { BranchEndedError, BranchStatementRefusedError } from './errors.ts'
+
+/** Tags of statements that write only through functions; the database is asked whether they did. */
+const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'SET'])
+
+/**
+ * What a branch knows about the statements that the application sends through its session. Every driver reports here.
+ *
+ * 1. After `end` no statement starts.
+ * 2. `poisonedBy` is the first error and never changes.
+ */
+export class BranchGuard {
+  readonly gid: Gid
+  readonly #refused: RegExp
+  #pending = 0
+  #ended = false
+  #poison: Error | undefined
+  #statements = 0
+  #mayHaveWritten = false
+  #whenIdle: (() => void)[] = []
+
+  /** @param refused matches the beginning of statements that would end the transaction */
+  constructor(gid: Gid, refused: RegExp) {
+    this.gid = gid
+    this.#refused = refused
+  }
+
+  get poisonedBy(): Error | undefined {
+    return this.#poison
+  }
+
+  /** Statements the application has sent. */
+  get statements(): number {
+    return this.#statements
+  }
+
+  /** False only when every statement was a SELECT or the like. */
+  get mayHaveWritten(): boolean {
+    return this.#mayHaveWritten
+  }
+
+  /** Call before a statement is sent; an error means: don't. @param text its SQL where that is known */
+  admit(text: string | undefined): Error | undefined {
+    if (this.#ended) return new BranchEndedError(this.gid)
+    const match = text === undefined ? null : this.#refused.exec(text)
+    if (match === null) return undefined
+    return this.refuse(match[1]?.toUpperCase() ?? 'this statement')
+  }
+
+  /** Refuses `what`, and poisons the branch: somebody wanted to end it by hand. */
+  refuse(what: string): Error {
+    if (this.#ended) return new BranchEndedError(this.gid)
+    const error = new BranchStatementRefusedError(what)
+    this.poison(error)
+    return error
+  }
+
+  started(): void {
+    this.#statements += 1
+    this.#pending += 1
+  }
+
+  /** @param commands command tags where the driver tells them; none means that it may have written */
+  succeeded(commands: readonly string[] = []): void {
+    if (commands.length === 0 || !commands.every((tag) => READING_COMMANDS.has(tag))) this.#mayHaveWritten = true
+    this.#finished()
+  }
+
+  failed(thrown: unknown): void {
+    this.poison(thrown)
+    this.#finished()
+  }
+
+  poison(thrown: unknown): void {
+    this.#poison ??= toError(thrown)
+  }
+
+  /** Admits no more statements and resolves when those under way are over: the application may have awaited none. */
+  async end(): Promise<void> {
+    this.#ended = true
+    if (this.#pending > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
+  }
+
+  #finished(): void {
+    this.#pending -= 1
+    if (this.#pending > 0) return
+    for (const resolve of this.#whenIdle.splice(0)) resolve()
+  }
+}
+
+/** Skips white space and comments before the first word of a statement. */
+export const LEADING = String.raw`^(?:\s|;|--[^\n]*\n|#[^\n]*\n|/\*[\s\S]*?\*/)*`

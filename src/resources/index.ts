@@ -1,0 +1,42 @@
+/** Databases that take part in transactions: the seam, its errors, and the adapters. */
+export {
+  BranchAbortedError,
+  BranchEndedError,
+  BranchEscapedError,
+  BranchNotPreparableError,
+  BranchOutcomeUnknownError,
+  BranchStatementRefusedError,
+  DriverMissingError,
+  ResourceExhaustedError,
+  ResourceMisconfiguredError,
+  ResourceUnavailableError,
+} from './errors.ts'
+export { type ResourceFromUrlOptions, resourceFromUrl } from './from-url.ts'
+export {
+  type MysqlOptions,
+  type MysqlPool,
+  type MysqlSession,
+  mysql,
+  mysqlFromUrl,
+  mysqlInDoubtFromUrl,
+} from './mysql/index.ts'
+export {
+  type PostgresOptions,
+  type PostgresPool,
+  type PostgresSession,
+  postgres,
+  postgresFromUrl,
+  postgresInDoubtFromUrl,
+} from './postgres/index.ts'
+export type {
+  Branch,
+  BranchIdentity,
+  Evidence,
+  Finding,
+  InDoubtPort,
+  PreparedBranch,
+  PrepareResult,
+  Resource,
+  ResourceKind,
+  SettleResult,
+} from './resource.ts'

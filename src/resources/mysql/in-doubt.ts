@@ -1,0 +1,83 @@
+import { type ClusterId, makeGid } from '../../base/index.ts'
+import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resource.ts'
+import type { MysqlDriver } from './driver.ts'
+import { explainAccess, isRefusal } from './errors.ts'
+import { type Run, recover, settlePrepared } from './settle.ts'
+import { WITNESS_TOKEN, type Witness } from './witness.ts'
+import { isListed, ownBranches } from './xid.ts'
+
+/** InDoubtPort over XA RECOVER and the witness table. */
+export class MysqlInDoubt implements InDoubtPort {
+  readonly #resource: string
+  readonly #driver: MysqlDriver<unknown>
+  readonly #witness: Witness | undefined
+  readonly #close: () => Promise<void>
+
+  constructor(
+    resource: string,
+    driver: MysqlDriver<unknown>,
+    witness: Witness | undefined,
+    close: () => Promise<void>,
+  ) {
+    this.#resource = resource
+    this.#driver = driver
+    this.#witness = witness
+    this.#close = close
+  }
+
+  list(cluster: ClusterId): Promise<readonly PreparedBranch[]> {
+    return this.#run(async (run) => ownBranches(await recover(run), cluster))
+  }
+
+  commit(identity: BranchIdentity): Promise<SettleResult> {
+    return this.#run((run) => settlePrepared(run, 'COMMIT', identity))
+  }
+
+  abort(identity: BranchIdentity): Promise<SettleResult> {
+    return this.#run((run) => settlePrepared(run, 'ROLLBACK', identity))
+  }
+
+  /**
+   * A visible witness row proves a commit. A missing one proves an abort only when `token` says that the branch wrote one
+   * and the branch is not prepared any more; the list is read first, since a branch may leave it and commit in between.
+   */
+  async evidence(identity: BranchIdentity, token: string | undefined): Promise<Evidence> {
+    const witness = this.#witness
+    if (witness === undefined) return 'none'
+    const gid = makeGid(identity.cluster, identity.txid, identity.branch)
+    return this.#run(async (run) => {
+      await witness.create(run)
+      const isPrepared = token === WITNESS_TOKEN && isListed(await recover(run), gid)
+      if (await witness.saw(run, gid)) return 'committed'
+      return token === WITNESS_TOKEN && !isPrepared ? 'aborted' : 'none'
+    })
+  }
+
+  async forgetEvidence(cluster: ClusterId, beforeMs: number): Promise<void> {
+    const witness = this.#witness
+    if (witness === undefined) return
+    await this.#run(async (run) => {
+      await witness.create(run)
+      await witness.forget(run, cluster, beforeMs)
+    })
+  }
+
+  close(): Promise<void> {
+    return this.#close()
+  }
+
+  async #run<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    const session = await this.#driver.acquire().catch((error: unknown) => {
+      throw explainAccess(this.#resource, error)
+    })
+    try {
+      const result = await work((sql, values) => session.run(sql, values))
+      session.release()
+      return result
+    } catch (error) {
+      if (isRefusal(error) && session.lost === undefined) session.release()
+      else session.discard()
+      throw explainAccess(this.#resource, error)
+    }
+  }
+}

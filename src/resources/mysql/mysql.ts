@@ -1,0 +1,129 @@
+import { makeGid } from '../../base/index.ts'
+import { ResourceMisconfiguredError, ResourceUnavailableError } from '../errors.ts'
+import { BranchGuard } from '../guard.ts'
+import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
+import { withSignal } from '../waiting.ts'
+import { MysqlBranch, REFUSED_STATEMENTS } from './branch.ts'
+import { assertUsable, surveyMysql } from './check.ts'
+import { type MysqlSession as HeldSession, type MysqlDriver, mysqlDriver } from './driver.ts'
+import { explainAccess, isRefusal } from './errors.ts'
+import { MysqlInDoubt } from './in-doubt.ts'
+import { Witness } from './witness.ts'
+import { xidLiteral } from './xid.ts'
+
+/** What `mysql` takes besides the pool. */
+export interface MysqlOptions {
+  /** The name under which coordinators know this database. */
+  readonly name: string
+  /**
+   * Writes a row into a table of this name (`true`: `concordat_witness`) in every branch, so that the outcome can be proven
+   * later; one more statement a branch. Give the resolver's resource the same. Without it there is no evidence.
+   */
+  readonly witness?: boolean | string
+}
+
+// biome-ignore lint/suspicious/noExplicitAny: the callback's other parameter and result don't matter
+type Any = any
+
+/** A mysql2 pool, with promises or with callbacks. */
+export interface MysqlPool {
+  // biome-ignore lint/suspicious/noExplicitAny: accepts both kinds
+  getConnection: any
+}
+
+/** The client that `Pool` hands out: mysql2's PoolConnection, of the promise or of the callback kind. */
+export type MysqlSession<Pool> = Pool extends { getConnection(): Promise<infer Session> }
+  ? Session
+  : Pool extends { getConnection(callback: (error: Any, connection: infer Session) => Any): Any }
+    ? Session
+    : never
+
+/**
+ * A MariaDB (10.5.2 or newer) or MySQL (8.0.29 or newer) database as a participant. InnoDB tables only.
+ *
+ * With the pool's option `multipleStatements: true` a branch saves a round trip. The pool stays the application's.
+ *
+ * @throws DriverMissingError when `pool` is no mysql2 pool
+ * @example
+ * const hotels = mysql(mysql2.createPool({ uri }), { name: 'hotels', witness: true })
+ */
+export function mysql<Pool extends MysqlPool>(pool: Pool, options: MysqlOptions): Resource<MysqlSession<Pool>> {
+  return new MysqlResource<MysqlSession<Pool>>(options, mysqlDriver(pool), async () => {})
+}
+
+/** See `mysql`. */
+export class MysqlResource<Client> implements Resource<Client> {
+  readonly kind = 'mysql'
+  readonly name: string
+  readonly inDoubt: InDoubtPort
+  readonly #driver: MysqlDriver<Client>
+  readonly #witness: Witness | undefined
+  #usable: Promise<void> | undefined
+
+  constructor({ name, witness = false }: MysqlOptions, driver: MysqlDriver<Client>, close: () => Promise<void>) {
+    this.name = name
+    this.#driver = driver
+    this.#witness = witness === false ? undefined : new Witness(name, witness)
+    this.inDoubt = new MysqlInDoubt(name, driver, this.#witness, close)
+  }
+
+  async begin(identity: BranchIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Branch<Client>> {
+    const gid = makeGid(identity.cluster, identity.txid, identity.branch)
+    const held = await this.#acquire(options.signal)
+    try {
+      await this.#assertUsable(held)
+      await held.run(`XA START ${xidLiteral(identity)}`)
+    } catch (error) {
+      if (error instanceof ResourceMisconfiguredError) held.release()
+      else held.discard()
+      throw error instanceof ResourceMisconfiguredError ? error : explainAccess(this.name, error)
+    }
+    const guard = new BranchGuard(gid, REFUSED_STATEMENTS)
+    const { name: resource } = this
+    return new MysqlBranch({ resource, identity, guard, driver: this.#driver, held, witness: this.#witness })
+  }
+
+  async check(): Promise<readonly Finding[]> {
+    let session: HeldSession<Client> | undefined
+    try {
+      session = await this.#acquire(undefined)
+      const held = session
+      const findings = await surveyMysql((sql) => held.run(sql))
+      await this.#witness?.create((sql) => held.run(sql))
+      session.release()
+      return findings
+    } catch (error) {
+      session?.discard()
+      const what = isRefusal(error) || error instanceof ResourceMisconfiguredError ? 'refused' : 'unreachable'
+      return [{ severity: 'fatal', what, message: (error as Error).message }]
+    }
+  }
+
+  /** Once: the first branch surveys the server, and makes the witness table, in its own session before it begins. */
+  #assertUsable(held: HeldSession<Client>): Promise<void> {
+    this.#usable ??= this.#survey(held).catch((error: unknown) => {
+      this.#usable = undefined
+      throw error
+    })
+    return this.#usable
+  }
+
+  async #survey(held: HeldSession<Client>): Promise<void> {
+    assertUsable(this.name, await surveyMysql((sql) => held.run(sql)))
+    await this.#witness?.create((sql) => held.run(sql))
+  }
+
+  async #acquire(signal: AbortSignal | undefined): Promise<HeldSession<Client>> {
+    try {
+      return await withSignal(
+        () => this.#driver.acquire(),
+        signal,
+        (late) => late.release(),
+      )
+    } catch (error) {
+      if (signal?.aborted)
+        throw new ResourceUnavailableError(this.name, 'no session before the call was aborted', { cause: error })
+      throw explainAccess(this.name, error)
+    }
+  }
+}

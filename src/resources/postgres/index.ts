@@ -1,0 +1,3 @@
+/** `concordat/postgres`: PostgreSQL databases as participants. */
+export { postgresFromUrl, postgresInDoubtFromUrl } from './from-url.ts'
+export { type PostgresOptions, type PostgresPool, type PostgresSession, postgres } from './postgres.ts'
