@@ -1,0 +1,122 @@
+import { z } from 'zod'
+import { type ClusterId, type NodeId, parseTxid, toError } from '../base/index.ts'
+import type { Coordinator } from '../coordinator/index.ts'
+import type { DecisionLog } from '../replica/index.ts'
+import type { TransactionView } from '../txn/index.ts'
+import type { NodeStatus } from './status.ts'
+
+/** The answer to an operator's question. */
+export type DeskAnswer =
+  | { readonly kind: 'result'; readonly json: string }
+  | {
+      readonly kind: 'refused'
+      readonly code: string
+      readonly message: string
+      readonly retryable: boolean
+      readonly leader: NodeId | undefined
+    }
+
+interface DeskParts {
+  readonly coordinator: Coordinator
+  readonly log: DecisionLog
+  readonly clusterId: ClusterId
+  readonly status: () => NodeStatus
+}
+
+/** Open transactions looked through for findings, at most. */
+const LOOKED_AT_MAX = 10_000
+
+const outcomeQuestion = z.object({
+  txid: z.string(),
+  cluster: z.string().optional(),
+  settle: z.boolean().default(false),
+})
+const listQuestion = z.object({
+  state: z.enum(['open', 'preparing', 'committed', 'aborted', 'heuristic']).default('open'),
+  limit: z.int().min(1).max(1_000).default(50),
+})
+
+/** Answers operators' questions. `status` is this node's own view; the others are answered by the leader only. */
+export class AdminDesk {
+  readonly #parts: DeskParts
+
+  constructor(parts: DeskParts) {
+    this.#parts = parts
+  }
+
+  ask(method: string, json: string, answer: (answer: DeskAnswer) => void): void {
+    this.#answer(method, json).then(answer, (error: unknown) => answer(this.#refusalOf(error)))
+  }
+
+  async #answer(method: string, json: string): Promise<DeskAnswer> {
+    const parameters: unknown = JSON.parse(json)
+    if (method === 'status') return result(this.#parts.status())
+    if (method === 'list') return await this.#list(listQuestion.parse(parameters))
+    if (method === 'outcome') return await this.#outcome(outcomeQuestion.parse(parameters))
+    return refused(
+      'ADMIN_UNKNOWN_METHOD',
+      `this coordinator knows no question named ${JSON.stringify(method)}; it may be older than the command`,
+    )
+  }
+
+  async #list({ state, limit }: z.output<typeof listQuestion>): Promise<DeskAnswer> {
+    // Only a leader that still leads shows the truth of now.
+    await this.#parts.log.readBarrier()
+    const { coordinator } = this.#parts
+    if (state === 'heuristic') return result(this.#heuristics().slice(0, limit))
+    if (state !== 'open') return result(coordinator.list({ state, limit }))
+    return result(coordinator.list({ limit }).filter((each) => each.state !== 'completed'))
+  }
+
+  /** Transactions with a finding: finished ones with a finding are listed before the other finished ones. */
+  #heuristics(): readonly TransactionView[] {
+    const { coordinator } = this.#parts
+    const { heuristicCount } = coordinator.status()
+    if (heuristicCount === 0) return []
+    const finished = coordinator.list({ state: 'completed', limit: heuristicCount })
+    const open = coordinator.list({ limit: LOOKED_AT_MAX }).filter((each) => each.state !== 'completed')
+    return [...finished, ...open].filter((each) => each.heuristics.length > 0)
+  }
+
+  async #outcome({ txid: text, cluster, settle }: z.output<typeof outcomeQuestion>): Promise<DeskAnswer> {
+    const { clusterId, coordinator } = this.#parts
+    if (cluster !== undefined && cluster !== clusterId) {
+      return refused(
+        'WRONG_CLUSTER',
+        `that branch belongs to cluster ${cluster}, and this is ${clusterId}; ask its coordinators`,
+      )
+    }
+    const txid = parseTxid(text)
+    return await new Promise((resolve) => {
+      coordinator.inquire({ clusterId, txid, settle }, (reply) =>
+        resolve(reply.kind === 'outcome' ? result(reply.outcome) : reply),
+      )
+    })
+  }
+
+  #refusalOf(thrown: unknown): DeskAnswer {
+    const error = toError(thrown) as Error & {
+      readonly code?: string
+      readonly retryable?: boolean
+      readonly leader?: NodeId
+    }
+    if (thrown instanceof SyntaxError || thrown instanceof z.ZodError) {
+      return refused('ADMIN_BAD_QUESTION', `the question can't be read: ${error.message}`)
+    }
+    return {
+      kind: 'refused',
+      code: error.code ?? 'INTERNAL',
+      message: error.message,
+      retryable: error.retryable ?? false,
+      leader: error.leader,
+    }
+  }
+}
+
+function result(value: unknown): DeskAnswer {
+  return { kind: 'result', json: JSON.stringify(value) }
+}
+
+function refused(code: string, message: string): DeskAnswer {
+  return { kind: 'refused', code, message, retryable: false, leader: undefined }
+}

@@ -1,0 +1,83 @@
+import type { NodeId } from '../base/index.ts'
+import type { Coordinator, Reply } from '../coordinator/index.ts'
+import type { Connection, LeaderHint, Message, RequestId } from '../transport/index.ts'
+import type { AdminDesk } from './admin-desk.ts'
+
+/** What a session needs of its server. */
+export interface SessionServices {
+  readonly coordinator: Coordinator
+  readonly desk: AdminDesk
+  /** Where a leader takes clients. */
+  readonly hint: (leader: NodeId | undefined) => LeaderHint | undefined
+  readonly onEnd: (session: ClientSession) => void
+}
+
+/** One connection of an application (or of the command line): its messages go to the coordinator, the answers come back. */
+export class ClientSession {
+  readonly #connection: Connection
+  readonly #services: SessionServices
+  #open = true
+
+  constructor(connection: Connection, services: SessionServices) {
+    this.#connection = connection
+    this.#services = services
+    connection.onMessage = (message) => this.#receive(message)
+    connection.onClose = () => {
+      this.#open = false
+      services.onEnd(this)
+    }
+  }
+
+  /** Tells the application where the leader is now. */
+  announce(leader: LeaderHint | undefined): void {
+    this.#send({ kind: 'leader', leader })
+  }
+
+  close(reason: string): void {
+    this.#connection.close(reason)
+  }
+
+  #receive(message: Message): void {
+    const { coordinator, desk } = this.#services
+    switch (message.kind) {
+      case 'commit':
+        return coordinator.commit(message, (reply) => this.#reply(message, reply))
+      case 'abort':
+        return coordinator.abort(message, (reply) => this.#reply(message, reply))
+      case 'inquire':
+        return coordinator.inquire(message, (reply) => this.#reply(message, reply))
+      case 'ack':
+        return coordinator.ack(message.txid, message.branches)
+      case 'vote':
+        return coordinator.vote(message.txid, message.branch, message.vote, message.evidence)
+      case 'admin':
+        return desk.ask(message.method, message.json, (answer) =>
+          this.#send(
+            answer.kind === 'result'
+              ? { kind: 'adminResult', requestId: message.requestId, json: answer.json }
+              : { ...answer, requestId: message.requestId, leader: this.#services.hint(answer.leader) },
+          ),
+        )
+      default:
+        // The connection takes only a client's messages; this one has no meaning for a coordinator.
+        return this.close(`a ${message.kind} message makes no sense from a client`)
+    }
+  }
+
+  #reply(
+    { requestId, txid }: { readonly requestId: RequestId; readonly txid: Extract<Message, { kind: 'commit' }>['txid'] },
+    reply: Reply,
+  ): void {
+    if (reply.kind === 'outcome') this.#send({ kind: 'outcome', requestId, txid, outcome: reply.outcome })
+    else {
+      const { code, message, retryable, leader } = reply
+      this.#send({ kind: 'refused', requestId, code, message, retryable, leader: this.#services.hint(leader) })
+    }
+  }
+
+  #send(message: Message): void {
+    if (!this.#open) return
+    // A client that does not read its answers can't be served; it will ask again on a new connection.
+    if (!this.#connection.send(message)) this.close('too many answers wait to be read')
+  }
+}

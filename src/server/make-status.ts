@@ -1,0 +1,71 @@
+import { readFileSync } from 'node:fs'
+import type { CoordinatorStatus, ResolverStatus } from '../coordinator/index.ts'
+import type { DecisionLogStatus } from '../replica/index.ts'
+import type { ServerConfig } from './config.ts'
+import type { MemberStatus, NodeStatus } from './status.ts'
+
+const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
+  version: string
+}
+
+interface StatusSources {
+  readonly coordinator: CoordinatorStatus
+  readonly resolver: ResolverStatus
+  readonly config: ServerConfig
+  readonly uptimeMs: number
+}
+
+/** Gathers what `status` answers. */
+export function makeStatus({ coordinator, resolver, config, uptimeMs }: StatusSources): NodeStatus {
+  const { raft, bytesOnDisk, spaceLow } = coordinator.log
+  return {
+    cluster: config.cluster,
+    node: config.node,
+    version,
+    uptimeMs: Math.round(uptimeMs),
+    residentBytes: process.memoryUsage.rss(),
+    role: raft.role,
+    serving: coordinator.leading,
+    leader: raft.leader,
+    term: raft.currentTerm,
+    commitIndex: raft.commitIndex,
+    lastApplied: raft.lastApplied,
+    lastIndex: raft.lastIndex,
+    log: { bytesOnDisk, spaceLow },
+    members: config.members.map((member) => memberStatus(member, coordinator.log, config.node)),
+    transactions: {
+      preparing: coordinator.preparingCount,
+      decided: coordinator.undeliveredCount,
+      finished: coordinator.finishedCount,
+      committed: coordinator.committedCount,
+      aborted: coordinator.abortedCount,
+      heuristics: coordinator.heuristicCount,
+    },
+    resources: resolver.resources.map(({ name, inDoubtCount, oldestMs, error }) => ({
+      name,
+      inDoubt: inDoubtCount,
+      oldestMs,
+      error,
+    })),
+  }
+}
+
+function memberStatus(
+  { id, address }: ServerConfig['members'][number],
+  log: DecisionLogStatus,
+  self: number,
+): MemberStatus {
+  const isSelf = id === self
+  const progress = log.raft.followers.find(({ nodeId }) => nodeId === id)
+  return {
+    node: id,
+    address,
+    connected: isSelf || (log.peers.find(({ nodeId }) => nodeId === id)?.connected ?? false),
+    lag:
+      isSelf && log.raft.role === 'leader'
+        ? 0
+        : progress === undefined
+          ? undefined
+          : log.raft.lastIndex - progress.matchIndex,
+  }
+}

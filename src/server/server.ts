@@ -1,0 +1,262 @@
+import { readFileSync } from 'node:fs'
+import { type NodeId, systemClock, toError } from '../base/index.ts'
+import { Coordinator, Resolver } from '../coordinator/index.ts'
+import { Replica } from '../replica/index.ts'
+import type { Resource } from '../resources/index.ts'
+import {
+  type Connection,
+  type Hello,
+  type LeaderHint,
+  type Listener,
+  listen,
+  PROTOCOL_MAJOR,
+  PROTOCOL_MINOR,
+  type Rejected,
+  type TlsOptions,
+  tcpNetwork,
+  type Welcome,
+} from '../transport/index.ts'
+import { nodeDisk } from '../wal/index.ts'
+import { isLoopback, parseAddress } from './address.ts'
+import { AdminDesk } from './admin-desk.ts'
+import { ClientSession } from './client-session.ts'
+import type { ServerConfig } from './config.ts'
+import { ConfigError } from './config-error.ts'
+import { makeStatus } from './make-status.ts'
+import { openResources, reportFindings } from './open-resources.ts'
+
+/** The part of a logger (for example pino) that a server uses. */
+export interface ServerLogger {
+  debug(details: object, message: string): void
+  info(details: object, message: string): void
+  warn(details: object, message: string): void
+  error(details: object, message: string): void
+}
+
+/** How long the decisions that are under way may take once the server was asked to stop. */
+const DRAIN_MS = 5_000
+
+/**
+ * One coordinator: a replica of the decision log, the coordinator over it, the resolver, and the port where peers and
+ * clients come.
+ *
+ * @example
+ * const server = await CoordinatorServer.start(loadConfig('concordat.yaml'), pino())
+ * await server.stop()
+ */
+export class CoordinatorServer {
+  /** Resolves with the error that made this node unable to go on: end the process. */
+  readonly failed: Promise<Error>
+  readonly #config: ServerConfig
+  readonly #logger: ServerLogger
+  readonly #replica: Replica
+  readonly #coordinator: Coordinator
+  readonly #resolver: Resolver
+  readonly #desk: AdminDesk
+  readonly #addresses: ReadonlyMap<NodeId, string>
+  readonly #sessions = new Set<ClientSession>()
+  readonly #startedMs = systemClock.monotonicMs()
+  #listener: Listener | undefined
+
+  private constructor(
+    config: ServerConfig,
+    logger: ServerLogger,
+    replica: Replica,
+    resources: readonly Resource<unknown>[],
+    failed: Promise<Error>,
+  ) {
+    this.#config = config
+    this.#logger = logger
+    this.#replica = replica
+    this.failed = failed
+    this.#addresses = new Map(config.members.map(({ id, address }) => [id, address]))
+    const { keepMs, keepCount, openMax } = config.transactions
+    this.#coordinator = new Coordinator({
+      log: replica,
+      clusterId: config.cluster,
+      clock: systemClock,
+      seed: Date.now(),
+      options: { keepMs, keepCount, openMax },
+      logger,
+      observers: [
+        { leading: () => this.#announceLeader(config.node), following: (leader) => this.#announceLeader(leader) },
+      ],
+    })
+    this.#resolver = new Resolver({
+      coordinator: this.#coordinator,
+      clusterId: config.cluster,
+      resources: resources.map(({ name, inDoubt }) => ({ name, port: inDoubt })),
+      clock: systemClock,
+      seed: Date.now(),
+      options: { scanMs: config.resolver.scanMs, graceMs: config.resolver.graceMs },
+      logger,
+    })
+    this.#desk = new AdminDesk({
+      coordinator: this.#coordinator,
+      log: replica,
+      clusterId: config.cluster,
+      status: () => this.status(),
+    })
+  }
+
+  /**
+   * Opens the data directory, takes the port and joins the fleet.
+   *
+   * @throws ConfigError for an address that can't be used, and whatever the log or the port refuses
+   */
+  static async start(config: ServerConfig, logger: ServerLogger): Promise<CoordinatorServer> {
+    const endpoint = listenEndpoint(config)
+    const tls = readTls(config)
+    let fail: (error: Error) => void = () => {}
+    const failed = new Promise<Error>((resolve) => {
+      fail = resolve
+    })
+    const resources = await openResources(config.resources)
+    const replica = await Replica.open({
+      nodeId: config.node,
+      clusterId: config.cluster,
+      members: config.members.map(({ id, address }) => ({ nodeId: id, ...parseAddress(address) })),
+      directory: config.data,
+      disk: nodeDisk,
+      network: tcpNetwork(tls),
+      tls,
+      clock: systemClock,
+      seed: Date.now(),
+      options: config.raft,
+      logger,
+      onFatal: fail,
+    })
+    const server = new CoordinatorServer(config, logger, replica, resources, failed)
+    try {
+      await server.#open(endpoint, tls)
+      void reportFindings(resources, logger)
+    } catch (error) {
+      await server.stop()
+      throw error
+    }
+    return server
+  }
+
+  /** The port it listens on. */
+  get port(): number {
+    return this.#listener?.port ?? 0
+  }
+
+  /** This node's own view of itself and the fleet. */
+  status(): ReturnType<typeof makeStatus> {
+    return makeStatus({
+      coordinator: this.#coordinator.status(),
+      resolver: this.#resolver.status(),
+      config: this.#config,
+      uptimeMs: systemClock.monotonicMs() - this.#startedMs,
+    })
+  }
+
+  /** Takes no new transactions, waits for the decisions that are under way (at most five seconds), and closes everything. */
+  async stop(): Promise<void> {
+    let timer: NodeJS.Timeout | undefined
+    const patience = new Promise((resolve) => {
+      timer = setTimeout(resolve, DRAIN_MS)
+    })
+    await Promise.race([this.#coordinator.drain(), patience, this.failed])
+    clearTimeout(timer)
+    await this.#resolver.close()
+    for (const session of this.#sessions) session.close('this coordinator is stopping')
+    await this.#listener?.close()
+    await this.#coordinator.close()
+  }
+
+  async #open(endpoint: { readonly host: string; readonly port: number }, tls: TlsOptions | undefined): Promise<void> {
+    this.#listener = await listen({
+      network: tcpNetwork(tls),
+      ...endpoint,
+      ...(tls === undefined ? {} : { tls }),
+      clusterId: this.#config.cluster,
+      accept: (hello) => this.#greet(hello),
+      onConnection: (connection) => this.#take(connection),
+      clock: systemClock,
+      logger: this.#logger,
+    })
+    await this.#coordinator.start()
+    this.#resolver.start()
+    const { cluster, node, data } = this.#config
+    const tlsNote =
+      tls === undefined ? 'without TLS, so on loopback only' : tls.requestClientCertificate ? 'mutual TLS' : 'TLS'
+    this.#logger.info(
+      { ...endpoint, data },
+      `coordinator ${node} of ${cluster} listens on ${endpoint.host}:${this.port} (${tlsNote})`,
+    )
+  }
+
+  #greet(hello: Hello): Welcome | Rejected {
+    if (hello.role === 'peer') {
+      const objection = this.#replica.acceptPeer(hello)
+      if (objection !== undefined) return objection
+    }
+    return {
+      kind: 'welcome',
+      protocolMajor: PROTOCOL_MAJOR,
+      protocolMinor: PROTOCOL_MINOR,
+      clusterId: this.#config.cluster,
+      node: this.#replica.identity(),
+      leader: this.#hint(this.#coordinator.status().leader),
+    }
+  }
+
+  #take(connection: Connection): void {
+    const { role } = connection.remote as Hello
+    if (role === 'peer') {
+      this.#replica.addPeerConnection(connection)
+      return
+    }
+    const session = new ClientSession(connection, {
+      coordinator: this.#coordinator,
+      desk: this.#desk,
+      hint: (leader) => this.#hint(leader),
+      onEnd: () => {
+        this.#sessions.delete(session)
+        this.#coordinator.clientGone()
+      },
+    })
+    this.#sessions.add(session)
+  }
+
+  #hint(leader: NodeId | undefined): LeaderHint | undefined {
+    const address = leader === undefined ? undefined : this.#addresses.get(leader)
+    return leader === undefined || address === undefined ? undefined : { nodeId: leader, address }
+  }
+
+  #announceLeader(leader: NodeId | undefined): void {
+    const hint = this.#hint(leader)
+    for (const session of this.#sessions) session.announce(hint)
+  }
+}
+
+/** Where to listen. Without TLS only this machine may reach the port: whoever reaches it can decide transactions. */
+function listenEndpoint(config: ServerConfig): { readonly host: string; readonly port: number } {
+  const own = config.members.find(({ id }) => id === config.node)
+  const address = config.listen ?? own?.address ?? ''
+  const endpoint = parseAddress(address)
+  if (config.tls === undefined && !isLoopback(endpoint.host)) {
+    throw new ConfigError(
+      `without TLS a coordinator listens on loopback only, and ${address} is not; set tls.key, tls.cert and tls.ca, or listen on 127.0.0.1`,
+    )
+  }
+  return endpoint
+}
+
+function readTls({ tls }: ServerConfig): TlsOptions | undefined {
+  if (tls === undefined) return undefined
+  const read = (key: string, file: string): string => {
+    try {
+      return readFileSync(file, 'utf8')
+    } catch (cause) {
+      throw new ConfigError(`tls.${key}: ${file} can't be read (${toError(cause).message})`, { cause })
+    }
+  }
+  return {
+    key: read('key', tls.key),
+    cert: read('cert', tls.cert),
+    ...(tls.ca === undefined ? {} : { ca: read('ca', tls.ca), requestClientCertificate: true }),
+  }
+}
