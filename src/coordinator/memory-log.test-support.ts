@@ -1,0 +1,131 @@
+import type { NodeId } from '../base/index.ts'
+import type { LogIndex, Term } from '../raft/index.ts'
+import type { DecisionLog, DecisionLogHandler, DecisionLogStatus, ProposeResult } from '../replica/index.ts'
+import { decodeCommands, type LedgerCommand } from '../txn/index.ts'
+
+export const NODE = 1 as NodeId
+export const OTHER_NODE = 2 as NodeId
+
+/** A DecisionLog in memory that does what a test tells it: hold back, refuse, lose the leadership at any point, replay. */
+export class MemoryLog implements DecisionLog {
+  /** Committed payloads, in order; shared by the logs of one group. */
+  readonly committed: Uint8Array[]
+  /** Accepted, not committed. */
+  waiting: Uint8Array[] = []
+  /** While true, accepted proposals wait for `commit`. */
+  held = false
+  refuse: 'notLeader' | 'backPressure' | 'diskFull' | undefined
+  spaceLow = false
+  closed = false
+  #handler: DecisionLogHandler | undefined
+  #applied = 0
+  #term = 0
+  #leading = false
+  #scheduled = false
+  #barriers: { resolve: () => void; reject: (error: Error) => void }[] = []
+
+  constructor(committed: Uint8Array[] = []) {
+    this.committed = committed
+  }
+
+  async start(handler: DecisionLogHandler): Promise<void> {
+    this.#handler = handler
+  }
+
+  /** Applies what the group committed, then leads. */
+  lead(term = this.#term + 1): void {
+    this.#applyAll()
+    this.#term = term
+    this.#leading = true
+    this.#handler?.leading(term)
+  }
+
+  /**
+   * Loses the leadership. Of the proposals under way the first `survivors` were on a majority: they commit now, under
+   * the next leader; the others are lost.
+   */
+  follow(survivors = 0): void {
+    this.#leading = false
+    const kept = this.waiting.slice(0, survivors)
+    this.waiting = []
+    for (const { reject } of this.#barriers.splice(0)) reject(new Error('not the leader any more'))
+    this.#handler?.following(OTHER_NODE)
+    this.committed.push(...kept)
+    this.#applyAll()
+  }
+
+  propose(payload: Uint8Array): ProposeResult {
+    if (!this.#leading) return { kind: 'refused', reason: 'notLeader', leader: OTHER_NODE }
+    if (this.refuse !== undefined) return { kind: 'refused', reason: this.refuse, leader: undefined }
+    this.waiting.push(payload)
+    if (!this.held) this.#schedule()
+    return { kind: 'accepted' }
+  }
+
+  /** Commits and applies the first `count` proposals under way. */
+  commit(count = this.waiting.length): void {
+    this.committed.push(...this.waiting.splice(0, count))
+    this.#applyAll()
+    for (const { resolve } of this.#barriers.splice(0)) resolve()
+  }
+
+  async readBarrier(): Promise<void> {
+    if (!this.#leading) throw new Error('not the leader')
+    if (!this.held) return
+    await new Promise<void>((resolve, reject) => this.#barriers.push({ resolve, reject }))
+  }
+
+  status(): DecisionLogStatus {
+    const index = this.committed.length as LogIndex
+    return {
+      raft: {
+        nodeId: NODE,
+        role: this.#leading ? 'leader' : 'follower',
+        currentTerm: this.#term as Term,
+        votedFor: undefined,
+        leader: this.#leading ? NODE : OTHER_NODE,
+        commitIndex: index,
+        lastApplied: index,
+        lastIndex: index,
+        durableIndex: index,
+        serving: this.#leading,
+        uncommittedBytes: 0,
+        followers: [],
+      },
+      storeId: 'memory',
+      bytesOnDisk: 0,
+      spaceLow: this.spaceLow,
+      peers: [],
+    }
+  }
+
+  async close(): Promise<void> {
+    this.closed = true
+  }
+
+  /** Every committed record, in order. */
+  records(): LedgerCommand[] {
+    return this.committed.flatMap((payload) => decodeCommands(payload))
+  }
+
+  /** Every record that waits to be committed. */
+  waitingRecords(): LedgerCommand[] {
+    return this.waiting.flatMap((payload) => decodeCommands(payload))
+  }
+
+  #schedule(): void {
+    if (this.#scheduled) return
+    this.#scheduled = true
+    queueMicrotask(() => {
+      this.#scheduled = false
+      if (!this.held) this.commit()
+    })
+  }
+
+  #applyAll(): void {
+    while (this.#applied < this.committed.length) {
+      const payload = this.committed[this.#applied++]!
+      this.#handler?.apply(payload, this.#applied)
+    }
+  }
+}
