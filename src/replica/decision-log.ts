@@ -14,8 +14,10 @@ export interface DecisionLog {
    * Appends `payload`. `accepted` means: it will be applied, or it is lost with this leadership (`handler.following` tells
    * that moment; a lost one may still turn up later under another leader, so a lost proposal is unknown, not failed).
    * The log keeps the array: don't change it afterwards.
+   *
+   * @throws ProposalTooLargeError when no frame and no record could carry it
    */
-  propose(payload: Uint8Array): ProposeResult
+  propose(payload: Uint8Array, options?: ProposeOptions): ProposeResult
 
   /**
    * Resolves when everything committed before this call has been applied here: a linearizable read (Raft thesis §6.4).
@@ -28,6 +30,11 @@ export interface DecisionLog {
 
   /** Stops taking proposals, closes files and connections. */
   close(): Promise<void>
+}
+
+export interface ProposeOptions {
+  /** Concerns a transaction that is known already (its decision, its end): may use the room reserved on the disk. */
+  readonly reserve?: boolean
 }
 
 export interface DecisionLogHandler {

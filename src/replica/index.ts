@@ -1,1 +1,18 @@
-export * from './decision-log.ts'
+export type {
+  DecisionLog,
+  DecisionLogHandler,
+  DecisionLogStatus,
+  ProposeOptions,
+  ProposeResult,
+} from './decision-log.ts'
+export {
+  ApplyFailedError,
+  NodeNotMemberError,
+  NodeStoreChangedError,
+  NodeStoreOldError,
+  NotLeaderError,
+  ProposalTooLargeError,
+  ReplicaLogMalformedError,
+} from './errors.ts'
+export type { Member, ReplicaLogger, ReplicaOptions, ReplicaTuning } from './options.ts'
+export { Replica } from './replica.ts'

@@ -1,0 +1,184 @@
+import { type Clock, type NodeId, toError } from '../base/index.ts'
+import { type Entry, EntryKind, type LogIndex, type Term } from '../raft/index.ts'
+import type { DecisionLogHandler } from './decision-log.ts'
+import { ApplyFailedError } from './errors.ts'
+
+/** How long entries are applied before the event loop gets its turn: a long replay must not starve heartbeats. */
+const SLICE_MS = 5
+/** The same bound in entries, for clocks that stand still while we work. */
+const SLICE_ENTRIES = 4096
+/** Beyond so many bytes of waiting entries, replay reads no more from disk. */
+const BACKLOG_BYTES_MAX = 8 * 1024 * 1024
+
+type Item =
+  | { readonly kind: 'entries'; readonly entries: readonly Entry[]; readonly bytes: number }
+  | { readonly kind: 'leading'; readonly term: Term }
+
+/** What the applier needs. */
+export interface ApplierOptions {
+  readonly clock: Clock
+  /** Runs the task later in the event loop, after I/O had its turn. */
+  readonly later: (task: () => void) => void
+  readonly lastApplied: LogIndex
+  readonly onFatal: (error: Error) => void
+}
+
+/**
+ * Hands committed entries to the state machine: in order, one at a time, in slices of a few milliseconds.
+ * `leading` keeps its place among them, so a leader has applied all before it may decide.
+ */
+export class Applier {
+  readonly #options: ApplierOptions
+  #handler: DecisionLogHandler | undefined
+  #items: Item[] = []
+  #told: 'nothing' | 'leading' | 'following' = 'nothing'
+  #toldLeader: NodeId | undefined
+  /** How much of the first item is done: in entries. */
+  #offset = 0
+  #backlogBytes = 0
+  #appliedIndex: LogIndex
+  #scheduled = false
+  #stopped = false
+  /** Reads and loads that wait. Few: reads of one turn share one. */
+  #waiting: { readonly isDue: () => boolean; readonly task: () => void }[] = []
+
+  constructor(options: ApplierOptions) {
+    this.#options = options
+    this.#appliedIndex = options.lastApplied
+  }
+
+  /** True from the call of `leading` to that of `following`: the state machine may decide. */
+  get isLeading(): boolean {
+    return this.#told === 'leading'
+  }
+
+  /** The last entry that the state machine has applied. */
+  get appliedIndex(): LogIndex {
+    return this.#appliedIndex
+  }
+
+  start(handler: DecisionLogHandler): void {
+    this.#handler = handler
+    this.#schedule()
+  }
+
+  /** Applies these committed entries after everything before them. */
+  push(entries: readonly Entry[]): void {
+    let bytes = 0
+    for (const entry of entries) bytes += entry.data.length
+    this.#backlogBytes += bytes
+    this.#items.push({ kind: 'entries', entries, bytes })
+    this.#schedule()
+  }
+
+  /** Calls `handler.leading` once all entries handed over so far are applied. */
+  pushLeading(term: Term): void {
+    this.#items.push({ kind: 'leading', term })
+    this.#schedule()
+  }
+
+  /** This node does not lead: tells the handler at once, before what waits, and drops a `leading` not told yet. */
+  following(leader: NodeId | undefined): void {
+    if (this.#items.some((item) => item.kind === 'leading')) {
+      // The first item may be half done, and then it is no `leading`: those are taken whole.
+      this.#items = this.#items.filter((item) => item.kind !== 'leading')
+    }
+    const news = this.#told !== 'following' || this.#toldLeader !== leader
+    this.#told = 'following'
+    this.#toldLeader = leader
+    if (news && this.#handler !== undefined) this.#call((handler) => handler.following(leader))
+  }
+
+  /** Runs `task` once `index` is applied: at once when it is. */
+  whenApplied(index: LogIndex, task: () => void): void {
+    this.#when(() => this.#appliedIndex >= index, task)
+  }
+
+  /** Runs `task` once the entries that wait are few enough to read more from disk. */
+  whenRoom(task: () => void): void {
+    this.#when(() => this.#backlogBytes <= BACKLOG_BYTES_MAX, task)
+  }
+
+  /** Applies nothing more. */
+  stop(): void {
+    this.#stopped = true
+    this.#items = []
+    this.#waiting = []
+  }
+
+  #when(isDue: () => boolean, task: () => void): void {
+    if (isDue()) task()
+    else this.#waiting.push({ isDue, task })
+  }
+
+  #schedule(): void {
+    if (this.#scheduled || this.#stopped || this.#handler === undefined || this.#items.length === 0) return
+    this.#scheduled = true
+    // A microtask: what this turn sends and writes leaves first, and the caller is never re-entered.
+    queueMicrotask(() => this.#run())
+  }
+
+  #run(): void {
+    this.#scheduled = false
+    if (this.#stopped) return
+    const deadline = this.#options.clock.monotonicMs() + SLICE_MS
+    let left = SLICE_ENTRIES
+    while (this.#items.length > 0) {
+      if (left-- === 0 || this.#options.clock.monotonicMs() >= deadline) {
+        this.#yield()
+        break
+      }
+      if (!this.#next()) return
+    }
+    this.#wake()
+  }
+
+  #yield(): void {
+    this.#scheduled = true
+    this.#options.later(() => this.#run())
+  }
+
+  /** One entry or one call of `leading`. False: it failed, or the handler stopped everything. */
+  #next(): boolean {
+    const item = this.#items[0]!
+    if (item.kind === 'leading') {
+      this.#items.shift()
+      this.#told = 'leading'
+      return this.#call((handler) => handler.leading(item.term))
+    }
+    const entry = item.entries[this.#offset]
+    if (entry !== undefined) {
+      this.#offset++
+      if (
+        entry.kind === EntryKind.command &&
+        !this.#call((handler) => handler.apply(entry.data, entry.index), entry.index)
+      )
+        return false
+      this.#appliedIndex = entry.index
+    }
+    if (this.#offset >= item.entries.length) {
+      this.#items.shift()
+      this.#offset = 0
+      this.#backlogBytes -= item.bytes
+    }
+    return true
+  }
+
+  #call(call: (handler: DecisionLogHandler) => void, index?: LogIndex): boolean {
+    try {
+      call(this.#handler!)
+      return !this.#stopped
+    } catch (error) {
+      this.stop()
+      this.#options.onFatal(index === undefined ? toError(error) : new ApplyFailedError(index, { cause: error }))
+      return false
+    }
+  }
+
+  #wake(): void {
+    if (this.#waiting.length === 0) return
+    const waiting = this.#waiting
+    this.#waiting = []
+    for (const { isDue, task } of waiting) this.#when(isDue, task)
+  }
+}

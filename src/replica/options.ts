@@ -1,0 +1,111 @@
+import type { Clock, ClusterId, NodeId } from '../base/index.ts'
+import type { RaftOptions } from '../raft/index.ts'
+import type { Network, TlsOptions } from '../transport/index.ts'
+import type { Disk } from '../wal/index.ts'
+
+/** A coordinator of the fleet and where its peers reach it. */
+export interface Member {
+  readonly nodeId: NodeId
+  readonly host: string
+  readonly port: number
+}
+
+/** Timing and limits. Each has a default that suits a LAN. */
+export interface ReplicaTuning {
+  /** The leader's heartbeat. Default 50. */
+  readonly heartbeatMs: number
+  /** A follower campaigns after a silence of once to twice this time. Default 300. */
+  readonly electionTimeoutMs: number
+  /** AppendEntries under way to one follower, at most. Default 64. */
+  readonly inFlightMessagesMax: number
+  /** Their bytes, at most. Default 4 MiB. */
+  readonly inFlightBytesMax: number
+  /** Entry bytes in one AppendEntries. Default 512 KiB. */
+  readonly messageBytesMax: number
+  /** Uncommitted bytes beyond which proposals are refused with `backPressure`. Default 16 MiB. */
+  readonly uncommittedBytesMax: number
+  /** Bytes of entries kept in memory for followers that lag. Default 16 MiB. */
+  readonly cacheBytesMax: number
+  /** Size of one file of the log. Default: the log's own. */
+  readonly segmentBytesMax: number | undefined
+}
+
+/** The part of a logger (for example pino) that the replica uses. */
+export interface ReplicaLogger {
+  debug(details: object, message: string): void
+  info(details: object, message: string): void
+  warn(details: object, message: string): void
+  error(details: object, message: string): void
+}
+
+/** How a replica is opened. */
+export interface ReplicaOptions {
+  readonly nodeId: NodeId
+  readonly clusterId: ClusterId
+  /** The whole group, this node included. A group of one needs no network. */
+  readonly members: readonly Member[]
+  /** Where the log lies. Made if it is missing. */
+  readonly directory: string
+  readonly disk: Disk
+  /** Needed as soon as there are other members. */
+  readonly network?: Network | undefined
+  /** For dialling the other members. */
+  readonly tls?: TlsOptions | undefined
+  readonly clock: Clock
+  /** Seeds election timeouts and back-off. The node id is mixed in, so all nodes may get the same. */
+  readonly seed: number
+  readonly options?: Partial<ReplicaTuning> | undefined
+  readonly logger: ReplicaLogger
+  /**
+   * The node can't go on: its disk failed, its directory is not the one it is known by, or an invariant broke.
+   * Called once; nothing is acknowledged after it. End the process, or at least `close()`.
+   */
+  readonly onFatal: (error: Error) => void
+  /** Runs a task at the end of this turn of the event loop. Default setImmediate; the simulator has its own. */
+  readonly later?: ((task: () => void) => void) | undefined
+}
+
+const MIB = 1024 * 1024
+
+const DEFAULT_TUNING: ReplicaTuning = {
+  heartbeatMs: 50,
+  electionTimeoutMs: 300,
+  inFlightMessagesMax: 64,
+  inFlightBytesMax: 4 * MIB,
+  messageBytesMax: MIB / 2,
+  uncommittedBytesMax: 16 * MIB,
+  cacheBytesMax: 16 * MIB,
+  segmentBytesMax: undefined,
+}
+
+/** A payload's size, at most: an AppendEntries with it alone stays below the largest frame (4 MiB). */
+export const PAYLOAD_BYTES_MAX = 3 * MIB
+
+/** Ticks in a heartbeat: election timeouts differ by at least this fraction of one. */
+const TICKS_PER_HEARTBEAT = 5
+
+/** `tuning` with defaults for what it leaves out. */
+export function completeTuning(tuning: Partial<ReplicaTuning> = {}): ReplicaTuning {
+  return { ...DEFAULT_TUNING, ...tuning }
+}
+
+/** The length of Raft's tick. */
+export function tickMsOf(tuning: ReplicaTuning): number {
+  return tuning.heartbeatMs / TICKS_PER_HEARTBEAT
+}
+
+/** What the core is constructed with. */
+export function raftOptionsOf({ nodeId, members, seed }: ReplicaOptions, tuning: ReplicaTuning): RaftOptions {
+  return {
+    nodeId,
+    configuration: { voters: members.map((member) => member.nodeId), learners: [] },
+    electionTimeoutTicks: Math.max(TICKS_PER_HEARTBEAT + 1, Math.round(tuning.electionTimeoutMs / tickMsOf(tuning))),
+    heartbeatTicks: TICKS_PER_HEARTBEAT,
+    seed: seed + nodeId * 0x9e3779b1,
+    inFlightMessagesMax: tuning.inFlightMessagesMax,
+    inFlightBytesMax: tuning.inFlightBytesMax,
+    messageBytesMax: tuning.messageBytesMax,
+    uncommittedBytesMax: tuning.uncommittedBytesMax,
+    cacheBytesMax: tuning.cacheBytesMax,
+  }
+}

@@ -1,0 +1,92 @@
+import type { NodeId } from '../base/index.ts'
+import type { NodeIdentity } from '../transport/index.ts'
+import { NodeStoreChangedError, NodeStoreOldError } from './errors.ts'
+import type { PeerRecord } from './records.ts'
+
+/** A lower bound of what a peer acknowledged is written at most this often, and only along with other writes. */
+const SAVE_EVERY_MS = 5000
+
+/** Why a node's directory can't be the one that it is known by. */
+export type IdentityError = NodeStoreChangedError | NodeStoreOldError
+
+/**
+ * What this node knows of the other nodes' data directories (DESIGN §6, §7).
+ *
+ * A node's votes and acknowledgements are promises, and its directory is where it remembers them. A node that comes
+ * back with an empty, another or an older directory has forgotten some: with its vote, committed entries could be lost.
+ *
+ * 1. The directory of a node is bound at first contact, durably.
+ * 2. `acknowledged` never exceeds what was both committed and acknowledged: an uncommitted tail may rightly be
+ *    overwritten, and then a node has less than it once acknowledged.
+ */
+export class PeerIdentities {
+  readonly #known = new Map<NodeId, PeerRecord>()
+  /** What the disk does not know yet. A first contact is urgent, a raised bound is not. */
+  readonly #unsaved = new Set<NodeId>()
+  #urgent = false
+  #savedAtMs = Number.NEGATIVE_INFINITY
+
+  constructor(known: ReadonlyMap<NodeId, PeerRecord>) {
+    for (const [nodeId, record] of known) this.#known.set(nodeId, record)
+  }
+
+  /** Whether a first contact waits to be written. */
+  get isUrgent(): boolean {
+    return this.#urgent
+  }
+
+  /** The lowest index that the node must have. Take it BEFORE asking the node for its identity. */
+  floorOf(nodeId: NodeId): number {
+    return this.#known.get(nodeId)?.acknowledged ?? 0
+  }
+
+  /** Judges an identity that a node stated after `floor` was taken; binds it at first contact. */
+  check(node: NodeIdentity, floor: number): IdentityError | undefined {
+    const known = this.#known.get(node.nodeId)
+    if (known === undefined) {
+      this.#known.set(node.nodeId, { nodeId: node.nodeId, storeId: node.storeId, acknowledged: 0 })
+      this.#unsaved.add(node.nodeId)
+      this.#urgent = true
+      return undefined
+    }
+    if (known.storeId !== node.storeId) return storeChanged(node, known.storeId)
+    return node.durableIndex < floor ? storeOld(node, floor) : undefined
+  }
+
+  /** The node acknowledged `index`, and it is committed. */
+  raise(nodeId: NodeId, index: number): void {
+    const known = this.#known.get(nodeId)
+    if (known === undefined || index <= known.acknowledged) return
+    this.#known.set(nodeId, { ...known, acknowledged: index })
+    this.#unsaved.add(nodeId)
+  }
+
+  /** What to write now, given that something else is written or a first contact is urgent. */
+  takeUnsaved(nowMs: number): readonly PeerRecord[] {
+    if (this.#unsaved.size === 0) return []
+    if (!this.#urgent && nowMs - this.#savedAtMs < SAVE_EVERY_MS) return []
+    const records = [...this.#unsaved].map((nodeId) => this.#known.get(nodeId)!)
+    this.#unsaved.clear()
+    this.#urgent = false
+    this.#savedAtMs = nowMs
+    return records
+  }
+}
+
+/** @param known the directory that the node's id is bound to */
+export function storeChanged({ nodeId, storeId }: NodeIdentity, known: string): NodeStoreChangedError {
+  return new NodeStoreChangedError(
+    `node ${nodeId} is known with another data directory (${known}, now ${storeId}): an empty or foreign ` +
+      'directory under a known id would break its promises, so it may not take part. Start the node with its own ' +
+      'directory, and stop any second process under the same id. If the directory is lost for good, give the node ' +
+      'that replaces it a new node id.',
+  )
+}
+
+function storeOld({ nodeId, durableIndex }: NodeIdentity, floor: number): NodeStoreOldError {
+  return new NodeStoreOldError(
+    `node ${nodeId} came with a log that ends at entry ${durableIndex}, but it acknowledged entry ${floor} before: ` +
+      'its data directory is a copy from the past, which has forgotten promises, so it may not take part. Start the ' +
+      'node with its newest directory. If that is lost for good, give the node that replaces it a new node id.',
+  )
+}
