@@ -143,6 +143,25 @@ describe('bad bytes', () => {
     expect(() => decodeCommands(Buffer.from('010000000105ffffffff', 'hex'))).toThrow(CodecError)
   })
 
+  test('a number without a meaning is refused, wherever it stands', () => {
+    const bytes = encode(commit(txid, [branchOf(2, 'pg')]))
+    const flagsAt = bytes.indexOf(Buffer.from('0002', 'hex'), 22) - 1
+    for (const flags of [0x03, 0x0c, 0x20, 0x40, 0x80]) {
+      const wrong = Buffer.from(bytes)
+      wrong[flagsAt] = flags
+      expect(() => decodeCommands(wrong), `flags ${flags}`).toThrow(CodecError)
+    }
+    for (const [command, fromEnd] of [
+      [aborted(txid), 3],
+      [aborted(txid), 2],
+      [heuristic(txid, 1, 'none'), 1],
+    ] as const) {
+      const wrong = encode(command)
+      wrong[wrong.length - fromEnd] = 200
+      expect(() => decodeCommands(wrong), command.kind).toThrow(CodecError)
+    }
+  })
+
   test('a txid that is no UUIDv7 is refused', () => {
     const version4 = '01890a5d-ac96-474b-bcce-b302099a8057' as Txid
     const variant0 = '01890a5d-ac96-774b-3cce-b302099a8057' as Txid

@@ -121,11 +121,10 @@ export class OutcomeBucket {
   #probe(slots: Int32Array, mask: number, key: TxidKey): number {
     for (let slot = key.hash & mask; ; slot = (slot + 1) & mask) {
       const at = slot * SLOT_WORDS
-      // The random end of a UUIDv7 tells keys apart sooner than its time does.
-      if (slots[at + 3] === key.w3 && slots[at + 2] === key.w2 && slots[at + 1] === key.w1 && slots[at] === key.w0) {
-        if (slots[at + OUTCOME_AT] !== 0) return at
-      }
       if (slots[at + OUTCOME_AT] === 0) return at
+      // The random end of a UUIDv7 tells keys apart sooner than its time does.
+      if (slots[at + 3] !== key.w3 || slots[at + 2] !== key.w2) continue
+      if (slots[at + 1] === key.w1 && slots[at] === key.w0) return at
     }
   }
 
