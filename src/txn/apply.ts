@@ -15,6 +15,17 @@ type Of<Kind extends LedgerCommand['kind']> = Extract<LedgerCommand, { kind: Kin
  * Presumed abort after Mohan, Lindsay, Obermarck, "Transaction management in the R* distributed database management
  * system" (1986). As in Gray and Lamport, "Consensus on Transaction Commit" (2006), what makes the decision safe is
  * that it is one value in a replicated log: the first `commit` or `aborted` record of a txid wins on every replica (P2).
+ *
+ * | record      | unknown, young | behind the watermark | preparing            | committed          | aborted        |
+ * |-------------|----------------|----------------------|----------------------|--------------------|----------------|
+ * | `prepared`  | askVotes       | olderThanWatermark   | nothing¹             | alreadyDecided¹    | alreadyDecided |
+ * | `commit`    | decided²       | olderThanWatermark   | decided¹             | alreadyDecided¹    | alreadyDecided |
+ * | `aborted`   | decided        | olderThanWatermark   | decided              | alreadyDecided     | alreadyDecided |
+ * | `completed` | nothing        | nothing              | nothing              | completed, once    | completed, once |
+ * | `heuristic` | nothing        | kept, no outcome     | kept                 | kept               | kept           |
+ *
+ * ¹ with other branches: refused, otherBranches. ² without branches: refused, noBranches.
+ * A decision that leaves nobody to tell is followed by `completed` in the same step.
  */
 export function applyCommand(state: LedgerState, command: LedgerCommand, effects: LedgerEffect[]): void {
   switch (command.kind) {
@@ -45,7 +56,8 @@ function applyPrepared(state: LedgerState, command: Of<'prepared'>, effects: Led
   const { txid, timeoutMs, branches } = command
   const open = state.open.get(txid)
   if (isPreparing(open)) {
-    // The same again is a client's retry: the votes are being gathered already.
+    // The same again is a client's retry: the votes are being gathered already. With other branches it is another
+    // transaction under a txid that is taken, and asking both sets would mix their votes.
     if (!sameBranches(open.branches, branches)) refuse(effects, txid, 'otherBranches')
     return
   }
@@ -59,6 +71,7 @@ function applyCommit(state: LedgerState, command: Of<'commit'>, effects: LedgerE
   const { txid, branches: named } = command
   const open = state.open.get(txid)
   if (isPreparing(open)) {
+    // Votes were asked of the recorded branches; a commit of others would count votes that nobody gave.
     const same = named === undefined || sameBranches(open.branches, named)
     if (same) decide(state, open, COMMITTED, withLaterVotes(open.branches, named), effects)
     else refuse(effects, txid, 'otherBranches')

@@ -37,6 +37,13 @@ test('ledgers that differ in any one thing have different digests', () => {
     'completed abort': [aborted(txid)],
     noted: [commit(txid, flights()), heuristic(txid, 0, 'none'), completed(txid)],
     'noted otherwise': [commit(txid, flights()), heuristic(txid, 0, 'aborted'), completed(txid)],
+    'noted after completion': [commit(txid, flights()), completed(txid), heuristic(txid, 0, 'none'), watermark(9000)],
+    'noted after completion of other branches': [
+      commit(txid, [branchOf(0, 'hotels')]),
+      completed(txid),
+      heuristic(txid, 0, 'none'),
+      watermark(9000),
+    ],
     watermark: [watermark(1)],
   }
   const digests = new Map<string, string>()
