@@ -1,0 +1,195 @@
+import {
+  assert,
+  BRANCHES_MAX,
+  type BranchId,
+  type Clock,
+  type ClusterId,
+  ConcordatError,
+  type Txid,
+  toError,
+} from '../base/index.ts'
+import type { Branch, Resource } from '../resources/index.ts'
+import type { Deadline, Deadlines } from './deadlines.ts'
+import { Enlistment } from './enlistment.ts'
+import {
+  TooManyBranchesError,
+  TransactionAbortedError,
+  type TransactionAbortReason,
+  TransactionEndedError,
+} from './errors.ts'
+import type { Transaction } from './transaction.ts'
+
+/** What a running transaction needs from its `Concordat`. */
+export interface TransactionParts {
+  readonly txid: Txid
+  readonly timeoutMs: number
+  /** The caller's. */
+  readonly signal: AbortSignal | undefined
+  readonly clock: Clock
+  readonly deadlines: Deadlines
+  /** The cluster's id if it is known already, else the way to learn it. */
+  readonly clusterId: (timeoutMs: number, signal: AbortSignal) => ClusterId | Promise<ClusterId>
+}
+
+/**
+ * A transaction while its callback runs and its votes are gathered.
+ *
+ * 1. Once doomed it can't commit; the first doom stays. A doom that the callback sees itself (a failed enlistment, `abort()`)
+ *    leaves it the last word; one from outside (time, signal, close) ends the call at once.
+ * 2. After `end()` no branch joins.
+ * 3. After `decide()` nothing dooms it: the coordinators have been asked, and only they know.
+ */
+export class ActiveTransaction implements Transaction, Deadline {
+  readonly txid: Txid
+  readonly dueMs: number
+  readonly enlistments: Enlistment[] = []
+  readonly #parts: TransactionParts
+  readonly #byResource = new Map<Resource<unknown>, Enlistment>()
+  readonly #controller = new AbortController()
+  readonly #doomed: Promise<never>
+  #rejectDoomed: (error: Error) => void = () => {}
+  #doom: Error | undefined
+  #ended = false
+  #deciding = false
+
+  constructor(parts: TransactionParts) {
+    this.#parts = parts
+    this.txid = parts.txid
+    this.dueMs = parts.clock.monotonicMs() + parts.timeoutMs
+    this.#doomed = new Promise<never>((_resolve, reject) => {
+      this.#rejectDoomed = reject
+    })
+    // A doom that nobody waits for at that moment is seen later through `doom`.
+    this.#doomed.catch(() => {})
+    parts.deadlines.add(this)
+    parts.signal?.addEventListener('abort', this.#cancelled, { once: true })
+    if (parts.signal?.aborted === true) this.#cancelled()
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal
+  }
+
+  /** Why it can only abort; undefined while it may commit. */
+  get doom(): Error | undefined {
+    return this.#doom
+  }
+
+  /** Milliseconds of its time that are left; not below 0. */
+  get remainingMs(): number {
+    return Math.max(0, this.dueMs - this.#parts.clock.monotonicMs())
+  }
+
+  enlist<Session>(resource: Resource<Session>): Promise<Session> {
+    if (this.#ended || this.#doom !== undefined) return Promise.reject(new TransactionEndedError(this.txid))
+    const enlistment = this.#byResource.get(resource) ?? this.#begin(resource)
+    // The map's key is the resource itself, so the branch has its session type.
+    const session = enlistment.opening.then((branch) => branch.session as Session)
+    // A failure dooms the transaction and comes out there, also when nobody awaits this promise.
+    session.catch(() => {})
+    return session
+  }
+
+  abort(cause?: unknown): never {
+    const error = this.#abortedError('requested', 'the application asked for it', false, cause)
+    this.#doomWith(error)
+    throw this.#doom ?? error
+  }
+
+  /** Dooms it, unless it is doomed or its decision was asked for already. */
+  expire(): void {
+    const what = `its time of ${this.#parts.timeoutMs} ms was over`
+    this.#endNow(this.#abortedError('deadline', what, true, undefined))
+  }
+
+  /** `close()` waits no longer. */
+  closed(): void {
+    this.#endNow(this.#abortedError('closed', 'close() did not wait for it any longer', false, undefined))
+  }
+
+  /** What `work` comes to, unless time, signal or close end it before: then it rejects with the doom and `work` goes on unseen. */
+  unlessEnded<T>(work: Promise<T>): Promise<T> {
+    return Promise.race([work, this.#doomed])
+  }
+
+  /** The callback is over: no branch joins any more. */
+  end(): void {
+    this.#ended = true
+  }
+
+  /** Whether the decision was asked for: what is to be done with the branches then follows from its answer. */
+  get isDeciding(): boolean {
+    return this.#deciding
+  }
+
+  /** From here on only the coordinators, or the one database, decide. @throws the doom when there is one */
+  decide(): void {
+    assert(this.#ended, 'a transaction is decided after its callback has ended')
+    if (this.#doom !== undefined) throw this.#doom
+    this.#deciding = true
+    this.dispose()
+  }
+
+  /** Lets go of the timer and of the caller's signal. */
+  dispose(): void {
+    this.#parts.deadlines.remove(this)
+    this.#parts.signal?.removeEventListener('abort', this.#cancelled)
+  }
+
+  readonly #cancelled = (): void => {
+    const cause: unknown = this.#parts.signal?.reason
+    this.#endNow(this.#abortedError('cancelled', "the caller's signal fired", false, cause))
+  }
+
+  #begin(resource: Resource<unknown>): Enlistment {
+    const number = this.enlistments.length
+    const branchId = number as BranchId
+    const opening =
+      number < BRANCHES_MAX ? this.#open(resource, branchId) : Promise.reject(new TooManyBranchesError(TOO_MANY))
+    opening.catch((error: unknown) => this.#doomWith(this.#enlistFailed(resource, toError(error))))
+    const enlistment = new Enlistment(branchId, resource, opening)
+    this.#byResource.set(resource, enlistment)
+    this.enlistments.push(enlistment)
+    return enlistment
+  }
+
+  async #open(resource: Resource<unknown>, branch: BranchId): Promise<Branch<unknown>> {
+    // A little less than its whole time: "no coordinator answers" says more than "the time was over".
+    const known = this.#parts.clusterId(this.remainingMs * 0.9, this.signal)
+    const cluster = typeof known === 'string' ? known : await known
+    if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
+    return resource.begin({ cluster, txid: this.txid, branch }, { signal: this.signal })
+  }
+
+  /** An error of ours says all by itself; a driver's own needs to be told apart from the application's. */
+  #enlistFailed(resource: Resource<unknown>, error: Error): Error {
+    if (error instanceof ConcordatError) return error
+    const what = `no branch could be opened in "${resource.name}" (${error.message})`
+    return this.#abortedError('unreachable', what, true, error, resource.name)
+  }
+
+  #abortedError(
+    reason: TransactionAbortReason,
+    what: string,
+    retryable: boolean,
+    cause: unknown,
+    participant?: string,
+  ): TransactionAbortedError {
+    return new TransactionAbortedError(what, { txid: this.txid, reason, participant, retryable, cause })
+  }
+
+  #doomWith(error: Error): void {
+    if (this.#doom !== undefined || this.#deciding) return
+    this.#doom = error
+    this.#controller.abort(error)
+  }
+
+  #endNow(error: Error): void {
+    if (this.#deciding) return
+    this.#doomWith(error)
+    this.dispose()
+    this.#rejectDoomed(this.#doom ?? error)
+  }
+}
+
+const TOO_MANY = `a transaction has at most ${BRANCHES_MAX} branches; split the work, or enlist each database once`

@@ -1,0 +1,23 @@
+/** One transaction over many databases: what applications import as `concordat`. */
+export { ConcordatError, MalformedIdError, type Txid } from '../base/index.ts'
+export {
+  Concordat,
+  type ConcordatSeams,
+  type TransactionCallback,
+  type TransactionOutcome,
+} from './concordat.ts'
+export {
+  ConcordatClosedError,
+  CoordinatorUnavailableError,
+  InvalidOptionsError,
+  OutcomeUnknownError,
+  RequestRefusedError,
+  TooManyBranchesError,
+  TransactionAbortedError,
+  type TransactionAbortReason,
+  TransactionEndedError,
+} from './errors.ts'
+export type { Logger } from './logger.ts'
+export type { CommonOptions, ConcordatOptions } from './options.ts'
+export { RemoteCoordinators } from './remote-coordinators.ts'
+export type { Transaction, TransactionOptions } from './transaction.ts'

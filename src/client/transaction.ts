@@ -1,0 +1,45 @@
+import type { Txid } from '../base/index.ts'
+import type { Resource } from '../resources/index.ts'
+
+/** What a callback gets: the transaction it runs in. Use it only until the callback has ended. */
+export interface Transaction {
+  /** The transaction's id, known from the start: note it where a later `outcome(txid)` may need it. */
+  readonly txid: Txid
+
+  /**
+   * Fires when the transaction can't commit any more: its time is over, the caller's signal fired, `abort()` was called,
+   * an enlistment failed or `close()` gave up waiting. Hand it to whatever else the callback waits for.
+   */
+  readonly signal: AbortSignal
+
+  /**
+   * Opens a branch in `resource` and returns your driver's own client inside it. The same resource gives the same client,
+   * however often and concurrently it is enlisted. When an enlistment fails the whole transaction aborts, even if the
+   * callback catches the error.
+   *
+   * @throws TransactionEndedError after the callback has ended or the transaction was doomed
+   * @throws CoordinatorUnavailableError when the cluster's id is not known yet and no coordinator tells it in time
+   * @throws TooManyBranchesError for the 65th branch
+   * @throws ResourceUnavailableError when the database gives no session
+   */
+  enlist<Session>(resource: Resource<Session>): Promise<Session>
+
+  /**
+   * Aborts the transaction and leaves the callback by throwing. Even if the callback catches that, nothing will be committed.
+   *
+   * @param cause becomes the error's `cause`
+   * @throws TransactionAbortedError with reason `requested`, always
+   */
+  abort(cause?: unknown): never
+}
+
+/** How one transaction runs. */
+export interface TransactionOptions {
+  /** Its whole time, milliseconds, 1 to 86,400,000. When it is over before the commit request, it is aborted. Default 30,000. */
+  readonly timeoutMs?: number
+  /**
+   * Aborts the transaction when it fires before the commit request is sent. Later it has no effect: the decision can't be
+   * recalled, and the call ends with what was decided.
+   */
+  readonly signal?: AbortSignal | undefined
+}
