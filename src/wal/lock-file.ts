@@ -16,6 +16,7 @@ import { WalLockedError } from './errors.ts'
  * own volume.
  */
 const LOCK_NAME = /^lock\.(\d{1,15})$/
+const GONE = 'gone'
 const PENDING_NAME = /^lock\.\d+\.released$/
 
 /** Whether a file of this name belongs to the lock. */
@@ -64,17 +65,21 @@ async function isAlive(pid: number, start: string): Promise<boolean> {
   }
   // Where start times are not known, a living pid is taken for the holder: rather refuse than share.
   const now = await startOf(pid)
+  if (now === GONE) return false
   return start === '-' || now === '-' || now === start
 }
 
-/** When the process began: boot id and clock ticks since boot (proc(5), /proc/pid/stat field 22); '-' without /proc. */
+/** When the process began: boot id and clock ticks since boot (proc(5), /proc/pid/stat field 22); '-' without /proc, GONE for one that ended. */
 async function startOf(pid: number): Promise<string> {
   try {
     // Short enough for the target to live in the link's inode.
     const boot = (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).slice(0, 13)
     const stat = await readFile(`/proc/${pid}/stat`, 'utf8')
     // The second field, the name, may hold spaces and parentheses: count from the last one.
-    const ticks = stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    // A zombie has ended, though nobody has asked for its exit code yet.
+    if (fields[0] === 'Z' || fields[0] === 'X') return GONE
+    const ticks = fields[19]
     return `${boot}/${ticks}`
   } catch {
     return '-'

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
-import { mkdtempSync, readdirSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { once } from 'node:events'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -77,6 +78,19 @@ test('the lock of a dead process, of a used-again pid or of an earlier boot does
   }
 })
 
+test.skipIf(process.platform !== 'linux')('a process that ended but was not waited for does not block', async () => {
+  const parent = spawn('sh', ['-c', '(exit 0) & echo $!; exec sleep 20'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  try {
+    const [line] = await once(parent.stdout!, 'data')
+    // The parent must have become sleep, and the child have ended: only then it is nobody's to wait for.
+    await expect.poll(() => readFileSync(`/proc/${Number(line)}/stat`, 'utf8')).toMatch(/\) Z /)
+    symlinkSync(`${Number(line)} -`, join(root, 'lock.1'))
+    await (await lockDirectory(root))()
+  } finally {
+    parent.kill('SIGKILL')
+  }
+})
+
 test('where start times are not known, a living pid is taken for the holder', async () => {
   symlinkSync(`${process.pid} -`, join(root, 'lock.1'))
   await expect(lockDirectory(root)).rejects.toThrow(WalLockedError)
@@ -101,6 +115,8 @@ test('kill -9 in the middle of writing loses no acknowledged record', async () =
       acknowledged = Number(line)
       if (acknowledged >= known + 300) child.kill('SIGKILL')
     }
+    // Its end of the pipe closes a little before the process is gone.
+    if (child.exitCode === null && child.signalCode === null) await once(child, 'exit')
     const log = await open(directory)
     expect(log.replayed.length).toBeGreaterThanOrEqual(acknowledged)
     expect(log.replayed).toEqual(log.replayed.map((_, index) => `${index + 1}`))

@@ -228,6 +228,25 @@ test('what a failed write left in the page cache is made durable before it count
   expect(await replay(afterPowerCut)).toEqual(['sure', 'ghost', 'after'])
 })
 
+test('a name that only the page cache knows is made durable before its file is used', async () => {
+  const disk = new MemoryDisk({ fate: ({ kind }) => (kind === 'syncDirectory' ? 'crash' : 'done') })
+  await expect(TextLog.open(disk)).rejects.toThrow()
+  // No spare is made meanwhile, whose own sync would hide a missing one.
+  const next = disk.kill({ fate: ({ kind }) => (kind === 'preallocate' ? 'ENOSPC' : 'done') })
+  const log = await TextLog.open(next)
+  await log.append('x')
+  expect(await replay(next.crash(() => 0))).toEqual(['x'])
+})
+
+test('a spare with the rest of a torn write in it is made anew before it is used', async () => {
+  const disk = await killed([['a']])
+  const world = edited(disk, SECOND, (content) => void content.fill(0xa5, DATA_OFFSET + 600, DATA_OFFSET + 700))
+  const log = await TextLog.open(world)
+  const more = texts(9, 1300)
+  for (const text of more) await log.append(text)
+  expect(await replay(world.kill())).toEqual(['a', ...more])
+})
+
 test('a crash at any operation loses no acknowledged record, and a second crash during recovery neither', async () => {
   const script = [texts(3, 500, 'a'), texts(2, 1500, 'b'), texts(4, 1200, 'c'), texts(1, 3000, 'd'), texts(2, 900, 'e')]
   const all = script.flat()
