@@ -160,6 +160,8 @@ export class Connection {
     this.#batch = new ByteWriter(this.#batchCapacity)
     if (!this.#flushScheduled) {
       this.#flushScheduled = true
+      // A microtask, not setImmediate: measured between two processes, 202k against 136k round trips a second with 16 in
+      // flight and 322k against 219k with 64, because nothing waits for the other sockets' turn.
       queueMicrotask(this.#flushLater)
     }
     return this.#batch

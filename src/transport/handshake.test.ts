@@ -235,6 +235,14 @@ describe('a dialer gives up', () => {
   })
 })
 
+test('a closing listener does not wait for a refused dialer that does not hang up', async () => {
+  await world.listen()
+  const socket = await world.raw()
+  socket.write(frame({ ...hello, clusterId: parseClusterId('other') }))
+  await until(() => world.log.length === 1)
+  await world.listener!.close()
+})
+
 test('a closing listener closes those who are in and those who wait', async () => {
   await world.listen()
   const near = await world.dial()

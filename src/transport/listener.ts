@@ -198,8 +198,14 @@ class Gate implements Listener {
     logger?.warn(details, `refused a connection from ${stream.remoteAddress} with ${answer.code}: ${answer.message}`)
     stream.write(frameOf(answer))
     stream.close()
+    // Until it has taken the answer and hung up it counts as one that waits.
     const timer = clock.after(this.#limits.handshakeTimeoutMs, () => stream.destroy())
-    stream.receive({ onData: () => {}, onClose: () => clock.cancel(timer) })
+    const cancel = () => {
+      clock.cancel(timer)
+      this.#handshaking.delete(stream)
+    }
+    this.#handshaking.set(stream, { cancel })
+    stream.receive({ onData: () => {}, onClose: cancel })
   }
 }
 

@@ -13,13 +13,15 @@ import { asTlsFailure } from './tls-failure.ts'
  */
 export function tcpNetwork(tlsOptions?: TlsOptions): Network {
   return {
-    listen: (options, onStream) => listenTcp({ ...(tlsOptions && { tls: tlsOptions }), ...options }, onStream),
-    connect: (options) => connectTcp({ ...(tlsOptions && { tls: tlsOptions }), ...options }),
+    listen: async (options, onStream) => listenTcp({ ...(tlsOptions && { tls: tlsOptions }), ...options }, onStream),
+    connect: async (options) => connectTcp({ ...(tlsOptions && { tls: tlsOptions }), ...options }),
   }
 }
 
 function listenTcp(options: ListenOptions, onStream: (stream: ByteStream) => void): Promise<NetworkListener> {
-  const server = options.tls === undefined ? plainServer(onStream) : tlsServer(options.tls, options, onStream)
+  const unfinished = new Map<string, net.Socket>()
+  const server =
+    options.tls === undefined ? plainServer(onStream) : tlsServer(options.tls, options, unfinished, onStream)
   if (options.streamsMax !== undefined) server.maxConnections = options.streamsMax
   server.on('drop', (dropped) => {
     const reason = new ConnectFailedError(`the cap of ${options.streamsMax} open connections is reached`)
@@ -31,7 +33,7 @@ function listenTcp(options: ListenOptions, onStream: (stream: ByteStream) => voi
       server.removeAllListeners('error')
       // A later error (out of file descriptors at accept) concerns one stranger, not the listener.
       server.on('error', (error) => options.onRefused?.(error, 'unknown'))
-      resolve({ port: (server.address() as net.AddressInfo).port, close: () => closeServer(server) })
+      resolve({ port: (server.address() as net.AddressInfo).port, close: () => closeServer(server, unfinished) })
     })
   })
 }
@@ -40,7 +42,15 @@ function plainServer(onStream: (stream: ByteStream) => void): net.Server {
   return net.createServer({ noDelay: true, pauseOnConnect: true }, (socket) => onStream(new SocketStream(socket)))
 }
 
-function tlsServer(options: TlsOptions, listen: ListenOptions, onStream: (stream: ByteStream) => void): net.Server {
+/**
+ * @param unfinished gets the sockets whose TLS handshake goes on, by remote address: nobody else could end them at close
+ */
+function tlsServer(
+  options: TlsOptions,
+  listen: ListenOptions,
+  unfinished: Map<string, net.Socket>,
+  onStream: (stream: ByteStream) => void,
+): net.Server {
   if (options.key === undefined || options.cert === undefined) {
     throw new TlsFailedError('a TLS listener needs a private key and a certificate; give both `key` and `cert`')
   }
@@ -51,21 +61,34 @@ function tlsServer(options: TlsOptions, listen: ListenOptions, onStream: (stream
     )
   }
   const server = tls.createServer({
-    ...material(options),
+    ...checkedMaterial(options),
     requestCert: mutual,
     rejectUnauthorized: mutual,
     noDelay: true,
     ...(listen.tlsHandshakeTimeoutMs !== undefined && { handshakeTimeout: listen.tlsHandshakeTimeoutMs }),
   })
-  server.on('secureConnection', (socket) => onStream(new SocketStream(socket)))
+  server.on('connection', (socket: net.Socket) => {
+    const address = remoteOf(socket)
+    unfinished.set(address, socket)
+    socket.once('close', () => unfinished.delete(address))
+  })
+  server.on('secureConnection', (socket) => {
+    unfinished.delete(remoteOf(socket))
+    onStream(new SocketStream(socket))
+  })
   server.on('tlsClientError', (error, socket) => {
-    listen.onRefused?.(asTlsFailure(error, 'listen') ?? error, `${socket.remoteAddress}:${socket.remotePort}`)
+    listen.onRefused?.(asTlsFailure(error, 'listen') ?? error, remoteOf(socket))
     socket.destroy()
   })
   return server
 }
 
-function closeServer(server: net.Server): Promise<void> {
+function remoteOf(socket: net.Socket): string {
+  return `${socket.remoteAddress}:${socket.remotePort}`
+}
+
+function closeServer(server: net.Server, unfinished: ReadonlyMap<string, net.Socket>): Promise<void> {
+  for (const socket of unfinished.values()) socket.destroy()
   return new Promise((resolve) => server.close(() => resolve()))
 }
 
@@ -98,7 +121,7 @@ function connectTcp(options: ConnectOptions): Promise<ByteStream> {
 function connectTls({ host, port }: ConnectOptions, options: TlsOptions): tls.TLSSocket {
   // SNI knows no addresses; the certificate is checked against the dialled address all the same.
   const serverName = options.serverName ?? (net.isIP(host) === 0 ? host : undefined)
-  const socket = tls.connect({ host, port, ...material(options), ...(serverName && { servername: serverName }) })
+  const socket = tls.connect({ host, port, ...checkedMaterial(options), ...(serverName && { servername: serverName }) })
   return socket.setNoDelay(true)
 }
 
@@ -109,6 +132,23 @@ function material(options: TlsOptions): tls.SecureContextOptions {
     ...(options.cert !== undefined && { cert: options.cert }),
     ...(options.ca !== undefined && { ca: options.ca }),
   }
+}
+
+/** @throws TlsFailedError when a PEM text cannot be read, or key and certificate are not a pair */
+function checkedMaterial(options: TlsOptions): tls.SecureContextOptions {
+  const pem = material(options)
+  try {
+    tls.createSecureContext(pem)
+  } catch (error) {
+    const reason = toError(error).message
+    throw new TlsFailedError(
+      `the TLS key, certificate or authority cannot be used: ${reason}; give PEM texts that belong together`,
+      {
+        cause: error,
+      },
+    )
+  }
+  return pem
 }
 
 function listenFailure({ host, port }: ListenOptions, error: Error): Error {

@@ -91,6 +91,20 @@ describe('TLS', () => {
   })
 })
 
+test("a key that is no key, or not the certificate's, is refused with clear words", async () => {
+  await expect(world.listen({ tls: { ...node, key: 'no key' } })).rejects.toThrow(/cannot be used/)
+  await expect(world.listen({ tls: { ...node, key: certificate('client-key.pem') } })).rejects.toThrow(TlsFailedError)
+  await world.listen({ tls: node })
+  await expect(world.dial({ tls: { ca: 'nonsense', cert: 'x' } })).rejects.toThrow(TlsFailedError)
+})
+
+test('a closing listener ends those amid their TLS handshake', async () => {
+  await world.listen({ tls: node })
+  const waiting = hungUp(await world.raw())
+  await world.listener!.close()
+  await waiting
+})
+
 describe('mutual TLS', () => {
   const mutual = { ...node, requestClientCertificate: true }
 
