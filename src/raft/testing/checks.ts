@@ -125,6 +125,8 @@ export class Checks {
     const entry = node.log[commitIndex - 1]
     assert(entry !== undefined, 'only entries of the log are committed')
     this.#assertDurable(entry, nodes)
+    const { role, currentTerm } = node.raft!.status()
+    if (role === 'leader') assert(entry.term === currentTerm, '§5.4.2: a leader counted replicas of an earlier term')
     const known = this.committed[commitIndex - 1]
     if (known !== undefined)
       assert(sameEntry(known, entry), 'State Machine Safety: two nodes committed different entries')

@@ -12,6 +12,7 @@ import type {
   WriteEffect,
 } from '../types.ts'
 import { Checks } from './checks.ts'
+import { Conduct } from './conduct.ts'
 import { ModelDisk } from './model-disk.ts'
 
 type LoadEffect = Extract<RaftEffect, { readonly kind: 'load' }>
@@ -29,6 +30,8 @@ export class WorldNode {
   readonly disk = new ModelDisk()
   /** Undefined while the node is down. */
   raft: Raft | undefined
+  /** What this run of the node owes to the others. */
+  conduct: Conduct | undefined
   /** The log in memory, as its writes describe it. */
   log: Entry[] = []
   pendingWrites: WriteEffect[] = []
@@ -50,7 +53,9 @@ export class WorldNode {
     this.#runs++
     this.log = [...this.disk.entries]
     const seed = this.world.seed * 1000 + this.id * 100 + this.#runs
-    this.raft = new Raft({ ...this.world.options, nodeId: this.id, seed }, this.disk.recover())
+    const options = { ...this.world.options, nodeId: this.id, seed }
+    this.raft = new Raft(options, this.disk.recover())
+    this.conduct = new Conduct(options)
   }
 
   /** Loses everything but the disk. Of what was not yet synced, `recordsKept` records reached it. */
@@ -67,8 +72,14 @@ export class WorldNode {
   }
 
   step(event: RaftEvent): void {
-    if (this.raft === undefined) return
-    for (const effect of this.raft.step(event)) this.#carryOut(effect)
+    const { raft, conduct } = this
+    if (raft === undefined || conduct === undefined) return
+    const was = raft.status()
+    conduct.before(event, was)
+    const effects = raft.step(event)
+    // The log is still the one before the step: effects are carried out below.
+    conduct.after(event, was, this.log, effects, raft.status())
+    for (const effect of effects) this.#carryOut(effect)
     this.world.checks.afterStep(this, this.world.nodes)
   }
 

@@ -1,0 +1,90 @@
+import { assert, type NodeId } from '../../base/index.ts'
+import type { Entry, RaftEffect, RaftEvent, RaftOptions, RaftStatus, RequestVote, Term } from '../types.ts'
+
+/**
+ * How one run of a node has to behave towards elections: pre-vote, check-quorum, and loyalty to a live leader.
+ * Breaking these endangers no data, only the peace of the group; so they need checks of their own.
+ */
+export class Conduct {
+  readonly #options: Omit<RaftOptions, 'seed'>
+  #ticks = 0
+  #heardLeaderAt = Number.NEGATIVE_INFINITY
+  #leaderSince = 0
+  readonly #heardAt = new Map<NodeId, number>()
+  readonly #preVotes = new Map<Term, Set<NodeId>>()
+
+  constructor(options: Omit<RaftOptions, 'seed'>) {
+    this.#options = options
+  }
+
+  /** Before a step: notes what the node is about to learn. */
+  before(event: RaftEvent, status: RaftStatus): void {
+    if (event.kind === 'tick') this.#ticks++
+    if (event.kind !== 'receive') return
+    const { message } = event
+    if (message.kind === 'appendEntries' && message.term >= status.currentTerm) this.#heardLeaderAt = this.#ticks
+    if (message.kind === 'appendEntriesResponse' && message.term === status.currentTerm) {
+      this.#heardAt.set(message.from, this.#ticks)
+    }
+    if (message.kind === 'requestVoteResponse' && message.preVote && message.voteGranted) {
+      const grants = this.#preVotes.get(message.term) ?? new Set()
+      this.#preVotes.set(message.term, grants.add(message.from))
+    }
+  }
+
+  /** After a step: judges what the node did. */
+  after(
+    event: RaftEvent,
+    was: RaftStatus,
+    log: readonly Entry[],
+    effects: readonly RaftEffect[],
+    is: RaftStatus,
+  ): void {
+    if (event.kind === 'receive' && event.message.kind === 'requestVote')
+      this.#onRequest(event.message, was, log, effects)
+    if (event.kind === 'receive' && event.message.term < was.currentTerm) {
+      assert(!effects.some((effect) => effect.kind === 'write'), '§5.1: a message of an earlier term changes nothing')
+    }
+    for (const effect of effects) {
+      if (effect.kind !== 'roleChanged') continue
+      if (effect.role === 'candidate') this.#onCandidate(effect.term)
+      if (effect.role === 'leader') this.#leaderSince = this.#ticks
+    }
+    if (is.role === 'leader') this.#onLeads()
+  }
+
+  #onRequest(request: RequestVote, was: RaftStatus, log: readonly Entry[], effects: readonly RaftEffect[]): void {
+    const { electionTimeoutTicks } = this.#options
+    const isLoyal =
+      was.role === 'leader' || (was.leader !== undefined && this.#ticks - this.#heardLeaderAt < electionTimeoutTicks)
+    if (isLoyal && request.term > was.currentTerm) {
+      assert(effects.length === 0, 'thesis §4.2.3: who hears a live leader ignores requests for votes')
+    }
+    const answers = effects.flatMap((effect) => {
+      if (effect.kind === 'send') return [effect.message]
+      return effect.kind === 'write' ? effect.unlocks : []
+    })
+    if (!answers.some((answer) => answer.kind === 'requestVoteResponse' && answer.voteGranted)) return
+    const last = log.at(-1)
+    const lastTerm = last?.term ?? 0
+    const isUpToDate =
+      request.lastLogTerm > lastTerm || (request.lastLogTerm === lastTerm && request.lastLogIndex >= log.length)
+    assert(isUpToDate, '§5.4.1: nobody votes, nor pre-votes, for a log that lacks entries of its own')
+  }
+
+  #onCandidate(term: Term): void {
+    const { voters } = this.#options.configuration
+    const grants = this.#preVotes.get(term)
+    const count = voters.filter((voter) => voter === this.#options.nodeId || grants?.has(voter)).length
+    assert(count * 2 > voters.length, 'thesis §9.6: nobody raises its term without a quorum of pre-votes')
+  }
+
+  #onLeads(): void {
+    const { voters } = this.#options.configuration
+    const patience = 2 * this.#options.electionTimeoutTicks
+    if (this.#ticks - this.#leaderSince <= patience) return
+    const isHeard = (voter: NodeId) => this.#ticks - (this.#heardAt.get(voter) ?? Number.NEGATIVE_INFINITY) <= patience
+    const count = voters.filter((voter) => voter === this.#options.nodeId || isHeard(voter)).length
+    assert(count * 2 > voters.length, 'thesis §6.2: a leader that hears no quorum steps down')
+  }
+}
