@@ -1,4 +1,5 @@
 import { rmSync } from 'node:fs'
+import { setTimeout as pause } from 'node:timers/promises'
 import { LocalServerFailedError } from './errors.ts'
 import type { LocalServer } from './local-server.ts'
 import { freePort, type ServerCommand, ServerProcess } from './server-process.ts'
@@ -17,6 +18,8 @@ export interface PrivateServerPlan {
 const HOST = '127.0.0.1'
 /** Somebody else may take a free port before the server does. */
 const PORT_ATTEMPTS_MAX = 5
+const RESTART_ATTEMPTS_MAX = 20
+const RESTART_PAUSE_MS = 100
 
 /** A server with its folder; see LocalServer. */
 export class PrivateServer implements LocalServer {
@@ -76,7 +79,19 @@ export class PrivateServer implements LocalServer {
   async restart(): Promise<void> {
     if (this.#removed) throw new LocalServerFailedError('this server was stopped and its data removed; start a new one')
     await this.#process?.stop()
-    this.#process = await ServerProcess.start(this.#plan.command(this.port))
+    this.#process = await this.#startAgain()
+  }
+
+  /** The children of a killed server hold its memory and files for a moment longer; the new one refuses to start on them. */
+  async #startAgain(): Promise<ServerProcess> {
+    for (let attempt = 1; ; attempt += 1) {
+      try {
+        return await ServerProcess.start(this.#plan.command(this.port))
+      } catch (error) {
+        if (attempt === RESTART_ATTEMPTS_MAX) throw error
+        await pause(RESTART_PAUSE_MS)
+      }
+    }
   }
 }
 
