@@ -79,11 +79,11 @@ test('the lock of a dead process, of a used-again pid or of an earlier boot does
 })
 
 test.skipIf(process.platform !== 'linux')('a process that ended but was not waited for does not block', async () => {
-  const parent = spawn('sh', ['-c', '(exit 0) & echo $!; exec sleep 20'], { stdio: ['ignore', 'pipe', 'inherit'] })
+  const parent = spawn('sh', ['-c', 'sleep 0.1 & echo $!; exec sleep 20'], { stdio: ['ignore', 'pipe', 'inherit'] })
   try {
     const [line] = await once(parent.stdout!, 'data')
     // The parent must have become sleep, and the child have ended: only then it is nobody's to wait for.
-    await expect.poll(() => readFileSync(`/proc/${Number(line)}/stat`, 'utf8')).toMatch(/\) Z /)
+    await expect.poll(() => readFileSync(`/proc/${Number(line)}/stat`, 'utf8'), { timeout: 10_000 }).toMatch(/\) Z /)
     symlinkSync(`${Number(line)} -`, join(root, 'lock.1'))
     await (await lockDirectory(root))()
   } finally {
@@ -129,14 +129,13 @@ test('kill -9 in the middle of writing loses no acknowledged record', async () =
 function startWriter(directory: string): ChildProcess {
   const index = new URL('./index.ts', import.meta.url).href
   const code = `
-    import { writeSync } from 'node:fs'
     import { nodeDisk, Wal } from '${index}'
     let count = 0
     const wal = await Wal.open({ disk: nodeDisk, directory: ${JSON.stringify(directory)}, identity: ${JSON.stringify(IDENTITY)},
       segmentBytesMax: 8192, onRecord: () => { count++ }, onFailure: (error) => { throw error } })
     const next = () => {
       const mine = ++count
-      wal.append([{ type: 1, payload: Buffer.from(String(mine)) }], () => { writeSync(1, mine + '\\n'); next() })
+      wal.append([{ type: 1, payload: Buffer.from(String(mine)) }], () => { process.stdout.write(mine + '\\n'); next() })
     }
     next(); next(); next()
   `

@@ -240,7 +240,7 @@ test('a name that only the page cache knows is made durable before its file is u
 
 test('a spare with the rest of a torn write in it is made anew before it is used', async () => {
   const disk = await killed([['a']])
-  const world = edited(disk, SECOND, (content) => void content.fill(0xa5, DATA_OFFSET + 600, DATA_OFFSET + 700))
+  const world = edited(disk, SECOND, (content) => void content.fill(0xa5, DATA_OFFSET + 4040, DATA_OFFSET + 4090))
   const log = await TextLog.open(world)
   const more = texts(9, 1300)
   for (const text of more) await log.append(text)

@@ -13,7 +13,15 @@ import {
   RECORD_HEAD_BYTES,
   recordSize,
 } from './format.ts'
-import { makeSegment, readHeader, removeUnfinished, type Segment, type Store, segmentPath } from './segment.ts'
+import {
+  makeSegment,
+  readHeader,
+  removeUnfinished,
+  type Segment,
+  type Store,
+  segmentName,
+  segmentPath,
+} from './segment.ts'
 
 /** A record as it is read back. */
 export interface StoredRecord {
@@ -192,7 +200,11 @@ class LogReader {
       throw this.#damage(before.segment, before.bad, `synced bytes are bad up to position ${syncedUpTo}`)
     }
     if (!before.blank || !this.allSparesBlank) {
-      throw this.#damage(before.segment, before.bad, `bad bytes, but ${segment.number}.wal goes on at byte ${at}`)
+      throw this.#damage(
+        before.segment,
+        before.bad,
+        `bad bytes, but ${segmentName(segment.number)} goes on at byte ${at}`,
+      )
     }
   }
 
