@@ -1,4 +1,4 @@
-import { type BranchId, type Clock, type ClusterId, type NodeId, Prng, type Txid, txidTimeMs } from '../base/index.ts'
+import { type BranchId, type Clock, type ClusterId, type NodeId, Prng, type Txid } from '../base/index.ts'
 import type { DecisionLog } from '../replica/index.ts'
 import {
   decodeCommands,
@@ -158,9 +158,7 @@ export class Coordinator {
    * than the watermark, unless something older is still open.
    */
   evidenceBoundMs(): number {
-    let boundMs = this.#ledger.watermarkMs
-    for (const { txid } of this.undelivered()) boundMs = Math.min(boundMs, txidTimeMs(txid))
-    return boundMs
+    return Math.min(this.#ledger.watermarkMs, this.#leadership?.oldestTxidMs() ?? Number.POSITIVE_INFINITY)
   }
 
   /** Transactions as operators see them, the open ones first. What this node has applied; a follower lags a little. */

@@ -6,6 +6,7 @@ import {
   type Prng,
   type Timer,
   type Txid,
+  txidTimeMs,
   unreachable,
 } from '../base/index.ts'
 import type { DecisionLog } from '../replica/index.ts'
@@ -136,7 +137,11 @@ export class Leadership {
         return refusal('TXN_TOO_OLD')
       case 'committed':
         // A repeat. Only the ledger can compare its branches with those of a finished transaction.
-        this.#queue.add({ kind: 'commit', txid, branches }, this.#newOpen(txid, branches, reply))
+        this.#queue.add({
+          command: { kind: 'commit', txid, branches },
+          proposer: this.#newOpen(txid, branches, reply),
+          reserve: true,
+        })
         return undefined
       case 'preparing':
         throw new InvariantError('a transaction whose votes are being gathered is open')
@@ -193,7 +198,16 @@ export class Leadership {
 
   /** Writes a record that no caller waits for. */
   propose(command: LedgerCommand): void {
-    if (!this.#over) this.#queue.add(command, undefined)
+    if (!this.#over) this.#queue.add({ command, proposer: undefined, reserve: true })
+  }
+
+  /** When the oldest transaction that is not finished was made, by its txid; undefined when all are. */
+  oldestTxidMs(): number | undefined {
+    let oldestMs: number | undefined
+    for (const transactions of [this.#open.values(), this.delivery.list()]) {
+      for (const { txid } of transactions) oldestMs = Math.min(oldestMs ?? Number.POSITIVE_INFINITY, txidTimeMs(txid))
+    }
+    return oldestMs
   }
 
   /** The log applied something: there may be room again. */
@@ -227,8 +241,9 @@ export class Leadership {
   #commitNew({ txid, branches, timeoutMs }: CommitRequest, reply: ReplyTo): Refusal | undefined {
     const refused = this.#overload() ?? this.#closedToNew()
     if (refused !== undefined) return refused
-    const open = this.#newOpen(txid, branches, reply)
-    this.#queue.add(this.#firstRecord(open, boundTimeout(timeoutMs, this.#parts.options.timeoutMaxMs), branches), open)
+    const proposer = this.#newOpen(txid, branches, reply)
+    const boundedMs = boundTimeout(timeoutMs, this.#parts.options.timeoutMaxMs)
+    this.#queue.add({ command: this.#firstRecord(proposer, boundedMs, branches), proposer, reserve: false })
     return undefined
   }
 
@@ -248,8 +263,10 @@ export class Leadership {
 
   #abortUnknown(command: Extract<LedgerCommand, { kind: 'aborted' }>, reply: ReplyTo): Refusal | undefined {
     const refused = this.#overload()
-    if (refused === undefined) this.#queue.add(command, this.#newOpen(command.txid, undefined, reply))
-    return refused
+    if (refused !== undefined) return refused
+    // It may use the reserve: branches that are prepared hold their locks until somebody writes this.
+    this.#queue.add({ command, proposer: this.#newOpen(command.txid, undefined, reply), reserve: true })
+    return undefined
   }
 
   #newOpen(txid: Txid, branches: readonly BranchRecord[] | undefined, reply: ReplyTo | undefined): OpenTransaction {

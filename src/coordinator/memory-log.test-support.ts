@@ -1,6 +1,12 @@
 import type { NodeId } from '../base/index.ts'
 import type { LogIndex, Term } from '../raft/index.ts'
-import type { DecisionLog, DecisionLogHandler, DecisionLogStatus, ProposeResult } from '../replica/index.ts'
+import type {
+  DecisionLog,
+  DecisionLogHandler,
+  DecisionLogStatus,
+  ProposeOptions,
+  ProposeResult,
+} from '../replica/index.ts'
 import { decodeCommands, type LedgerCommand } from '../txn/index.ts'
 
 export const NODE = 1 as NodeId
@@ -15,6 +21,10 @@ export class MemoryLog implements DecisionLog {
   /** While true, accepted proposals wait for `commit`. */
   held = false
   refuse: 'notLeader' | 'backPressure' | 'diskFull' | undefined
+  /** Room for decisions is left on the full disk. */
+  reserveLeft = true
+  /** How often something was proposed. */
+  offers = 0
   spaceLow = false
   closed = false
   #handler: DecisionLogHandler | undefined
@@ -54,9 +64,11 @@ export class MemoryLog implements DecisionLog {
     this.#applyAll()
   }
 
-  propose(payload: Uint8Array): ProposeResult {
+  propose(payload: Uint8Array, { reserve = false }: ProposeOptions = {}): ProposeResult {
     if (!this.#leading) return { kind: 'refused', reason: 'notLeader', leader: OTHER_NODE }
-    if (this.refuse !== undefined) return { kind: 'refused', reason: this.refuse, leader: undefined }
+    this.offers++
+    const mayUseReserve = this.refuse === 'diskFull' && reserve && this.reserveLeft
+    if (this.refuse !== undefined && !mayUseReserve) return { kind: 'refused', reason: this.refuse, leader: undefined }
     this.waiting.push(payload)
     if (!this.held) this.#schedule()
     return { kind: 'accepted' }

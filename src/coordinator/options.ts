@@ -10,6 +10,8 @@ export interface CoordinatorOptions {
   readonly batchBytesMax: number
   /** How soon a log that pushed back is tried again (it is also tried whenever it applies something). */
   readonly backPressureRetryMs: number
+  /** How soon a log whose disk is full is asked again to take a decision. */
+  readonly diskFullRetryMs: number
   /** Requests that the log did not take for this long are refused with OVERLOADED. */
   readonly backPressureMaxMs: number
   /** The longest time for gathering votes that a request may ask for. */
@@ -38,6 +40,7 @@ export const COORDINATOR_DEFAULTS: CoordinatorOptions = {
   batchCommandsMax: 1_024,
   batchBytesMax: 256 * 1_024,
   backPressureRetryMs: 2,
+  diskFullRetryMs: 250,
   backPressureMaxMs: 1_000,
   timeoutMaxMs: 3_600_000,
   resendMinMs: 50,

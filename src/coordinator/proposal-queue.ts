@@ -7,14 +7,21 @@ import type { CoordinatorOptions } from './options.ts'
 export interface Proposer {
   /** The log took the record: from now on it may take effect, even after this leadership. */
   accepted(): void
-  /** The log did not take it, and it never will: nothing was done. Records of proposers without this method are kept and tried again. */
-  readonly dropped: ((reason: 'backPressure' | 'diskFull') => void) | undefined
+  /** The log did not take it, and it never will: nothing was done. */
+  dropped(reason: 'backPressure' | 'diskFull'): void
+}
+
+/** A record on its way to the log. */
+export interface Proposal {
+  readonly command: LedgerCommand
+  /** Told what becomes of it. A record without one is kept until the log takes it. */
+  readonly proposer: Proposer | undefined
+  /** It ends something that exists already, or forbids it: it may use the disk's reserved room (DESIGN §7). */
+  readonly reserve: boolean
 }
 
 /** Runs a task once this turn's other work is done. Node: `setImmediate`; the simulator has its own. */
 export type Schedule = (task: () => void) => void
-
-type Refused = Extract<ProposeResult, { kind: 'refused' }>
 
 export interface ProposalQueueParts {
   readonly log: DecisionLog
@@ -25,14 +32,15 @@ export interface ProposalQueueParts {
   readonly notLeader: (leader: NodeId | undefined) => void
 }
 
+type Refused = Extract<ProposeResult, { kind: 'refused' }>
+
 /**
  * Joins the records of one turn into few log entries, in the order in which they were added.
  * When the log pushes back they wait here, for a while.
  */
 export class ProposalQueue {
   readonly #parts: ProposalQueueParts
-  #commands: LedgerCommand[] = []
-  #proposers: (Proposer | undefined)[] = []
+  #proposals: Proposal[] = []
   #scheduled = false
   #flushing = false
   #stalledSinceMs: number | undefined
@@ -44,13 +52,16 @@ export class ProposalQueue {
 
   /** Records that the log has not taken yet. */
   get length(): number {
-    return this.#commands.length
+    return this.#proposals.length
   }
 
-  /** Adds a record. `proposer` is told what became of it; without one it is kept until the log takes it. */
-  add(command: LedgerCommand, proposer: Proposer | undefined): void {
-    this.#commands.push(command)
-    this.#proposers.push(proposer)
+  /** True while the log is being asked: what it was offered may take effect. */
+  get flushing(): boolean {
+    return this.#flushing
+  }
+
+  add(proposal: Proposal): void {
+    this.#proposals.push(proposal)
     if (this.#scheduled || this.#stalledSinceMs !== undefined) return
     this.#scheduled = true
     this.#parts.schedule(this.#flushScheduled)
@@ -58,19 +69,13 @@ export class ProposalQueue {
 
   /** Forgets everything that the log has not taken; nobody is told. */
   clear(): void {
-    this.#commands = []
-    this.#proposers = []
+    this.#proposals = []
     this.#resume()
   }
 
   /** The log made room: tries again what it pushed back. */
   unstall(): void {
     if (this.#stalledSinceMs !== undefined) this.flush()
-  }
-
-  /** True while the log is being asked: what it was offered may take effect. */
-  get flushing(): boolean {
-    return this.#flushing
   }
 
   /** Hands everything to the log, or as much as it takes. */
@@ -91,31 +96,33 @@ export class ProposalQueue {
   }
 
   #offerAll(): Refused | undefined {
-    while (this.#commands.length > 0) {
-      const count = this.#batchLength()
-      const commands = takeFront(this.#commands, count)
-      const proposers = takeFront(this.#proposers, count)
-      this.#commands = commands.rest
-      this.#proposers = proposers.rest
-      const result = this.#parts.log.propose(encode(commands.front))
+    while (this.#proposals.length > 0) {
+      const batch = this.#takeBatch()
+      const result = this.#parts.log.propose(encode(batch), { reserve: batch.every(({ reserve }) => reserve) })
       if (result.kind === 'refused') {
-        this.#commands = [...commands.front, ...this.#commands]
-        this.#proposers = [...proposers.front, ...this.#proposers]
+        this.#proposals = [...batch, ...this.#proposals]
         return result
       }
       // Progress: patience starts anew. What comes in faster than the log takes it meets `openMax` instead.
       this.#stalledSinceMs = undefined
-      for (const proposer of proposers.front) proposer?.accepted()
+      for (const { proposer } of batch) proposer?.accepted()
     }
     return undefined
   }
 
+  #takeBatch(): Proposal[] {
+    const all = this.#proposals
+    const count = this.#batchLength()
+    this.#proposals = count === all.length ? [] : all.slice(count)
+    return count === all.length ? all : all.slice(0, count)
+  }
+
   #batchLength(): number {
     const { batchCommandsMax, batchBytesMax } = this.#parts.options
-    const limit = Math.min(this.#commands.length, batchCommandsMax)
+    const limit = Math.min(this.#proposals.length, batchCommandsMax)
     let bytes = 0
     for (let i = 0; i < limit; i++) {
-      bytes += estimateBytes(this.#commands[i]!)
+      bytes += estimateBytes(this.#proposals[i]!.command)
       if (bytes > batchBytesMax) return Math.max(i, 1)
     }
     return limit
@@ -125,9 +132,11 @@ export class ProposalQueue {
     const { clock, options } = this.#parts
     const nowMs = clock.monotonicMs()
     this.#stalledSinceMs ??= nowMs
-    this.#retry ??= clock.after(options.backPressureRetryMs, this.#retryNow)
-    // A full disk does not empty itself within a request's patience.
-    if (reason === 'diskFull' || nowMs - this.#stalledSinceMs >= options.backPressureMaxMs) this.#drop(reason)
+    const full = reason === 'diskFull'
+    this.#retry ??= clock.after(full ? options.diskFullRetryMs : options.backPressureRetryMs, this.#retryNow)
+    // A full disk does not empty itself within a caller's patience. What may use the reserve goes on without the rest.
+    if (full && this.#drop(reason, ({ reserve }) => !reserve)) this.flush()
+    if (!full && nowMs - this.#stalledSinceMs >= options.backPressureMaxMs) this.#drop(reason, () => true)
   }
 
   readonly #retryNow = (): void => {
@@ -141,35 +150,23 @@ export class ProposalQueue {
     this.#retry = undefined
   }
 
-  /** Gives up what a caller can repeat. Decisions about transactions that participants know already are kept. */
-  #drop(reason: 'backPressure' | 'diskFull'): void {
-    const commands = this.#commands
-    const proposers = this.#proposers
-    this.#commands = []
-    this.#proposers = []
-    const dropped: Proposer[] = []
-    for (const [i, proposer] of proposers.entries()) {
-      if (proposer?.dropped !== undefined) dropped.push(proposer)
-      else {
-        this.#commands.push(commands[i]!)
-        this.#proposers.push(proposer)
-      }
-    }
-    for (const proposer of dropped) proposer.dropped?.(reason)
-    if (this.#commands.length === 0) this.#resume()
+  /** Gives up what a caller waits for and can repeat; decisions about transactions that participants know are kept. */
+  #drop(reason: 'backPressure' | 'diskFull', which: (proposal: Proposal) => boolean): boolean {
+    const dropped = this.#proposals.filter((proposal) => proposal.proposer !== undefined && which(proposal))
+    const gone = new Set(dropped)
+    this.#proposals = this.#proposals.filter((proposal) => !gone.has(proposal))
+    for (const { proposer } of dropped) proposer?.dropped(reason)
+    return dropped.length > 0
   }
 }
 
-function encode(commands: readonly LedgerCommand[]): Uint8Array {
-  const writer = new ByteWriter(64 + commands.length * 96)
-  encodeCommands(commands, writer)
+function encode(proposals: readonly Proposal[]): Uint8Array {
+  const writer = new ByteWriter(64 + proposals.length * 96)
+  encodeCommands(
+    proposals.map(({ command }) => command),
+    writer,
+  )
   return writer.finish()
-}
-
-function takeFront<T>(items: T[], count: number): { readonly front: T[]; readonly rest: T[] } {
-  return count === items.length
-    ? { front: items, rest: [] }
-    : { front: items.slice(0, count), rest: items.slice(count) }
 }
 
 /** About what `encodeCommands` writes for it; texts are counted as if every character took two bytes. */
