@@ -1,6 +1,6 @@
 import { crc32 } from 'node:zlib'
 import { expect, test } from 'vitest'
-import { IDENTITY } from './fixture.ts'
+import { IDENTITY } from './fixture.support.ts'
 import {
   decodeMark,
   decodeSegmentHeader,

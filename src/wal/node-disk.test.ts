@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { systemClock } from '../base/index.ts'
 import { WalLockedError, WalNotEmptyError } from './errors.ts'
-import { IDENTITY, TextLog, texts } from './fixture.ts'
+import { IDENTITY, TextLog, texts } from './fixture.support.ts'
 import { lockDirectory } from './lock-file.ts'
 import { nodeDisk } from './node-disk.ts'
 

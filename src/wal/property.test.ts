@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { drawFrom, settle, TextLog } from './fixture.ts'
+import { drawFrom, settle, TextLog } from './fixture.support.ts'
 import { MemoryDisk } from './memory-disk.ts'
 
 type Step =

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { ConcordatError } from '../base/index.ts'
 import { WalDamagedError } from './errors.ts'
-import { DIRECTORY, diskFailingAt, drawFrom, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.ts'
+import { DIRECTORY, diskFailingAt, drawFrom, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.support.ts'
 import { DATA_OFFSET, decodeMark, encodeRecord, MARK_BYTES, RECORD_HEAD_BYTES, storeSalt } from './format.ts'
 import { type DiskOperation, type Fate, MemoryDisk } from './memory-disk.ts'
 

@@ -9,7 +9,7 @@ import {
   WalRecordTooLargeError,
   WalVersionError,
 } from './errors.ts'
-import { DIRECTORY, diskFailingAt, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.ts'
+import { DIRECTORY, diskFailingAt, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.support.ts'
 import { decodeSegmentHeader, encodeSegmentHeader, type Position } from './format.ts'
 import { type DiskOperation, type Fate, MemoryDisk } from './memory-disk.ts'
 
