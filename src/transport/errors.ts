@@ -27,7 +27,7 @@ export class HandshakeRejectedError extends ConcordatError {
   constructor(peerCode: string, message: string, options?: ErrorOptions) {
     super(`the connection was refused with ${peerCode}: ${message}`, options)
     this.peerCode = peerCode
-    this.retryable = peerCode === RejectionCode.tooManyConnections
+    this.retryable = PASSING_REJECTIONS.has(peerCode)
   }
 }
 
@@ -64,3 +64,6 @@ export const RejectionCode = {
   /** The listener's cap on connections is reached; try again later. */
   tooManyConnections: 'TOO_MANY_CONNECTIONS',
 } as const
+
+/** Rejections that pass by themselves; all others wait for somebody to change something. */
+const PASSING_REJECTIONS: ReadonlySet<string> = new Set([RejectionCode.tooManyConnections, 'SHUTTING_DOWN'])

@@ -1,7 +1,7 @@
 import { ByteWriter, type Clock, type ClusterId } from '../base/index.ts'
 import { encodeFrame } from './codec.ts'
 import { acceptedGroups, Connection } from './connection.ts'
-import { HandshakeRejectedError, RejectionCode } from './errors.ts'
+import { ConnectionClosedError, HandshakeRejectedError, RejectionCode } from './errors.ts'
 import { awaitFirstFrame } from './first-frame.ts'
 import { FrameKind } from './frame.ts'
 import type { FrameReader } from './frame-reader.ts'
@@ -97,7 +97,12 @@ class Gate implements Listener {
 
   refused(error: Error, remoteAddress: string): void {
     const { code } = error as NodeJS.ErrnoException
-    this.#options.logger?.warn({ remoteAddress, code }, `refused a connection from ${remoteAddress}: ${error.message}`)
+    // A health probe connects and hangs up, every few seconds: no reason to warn.
+    const level = error instanceof ConnectionClosedError ? 'info' : 'warn'
+    this.#options.logger?.[level](
+      { remoteAddress, code },
+      `refused a connection from ${remoteAddress}: ${error.message}`,
+    )
   }
 
   enter(stream: ByteStream): void {

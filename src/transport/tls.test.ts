@@ -1,9 +1,12 @@
+import { connect } from 'node:tls'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { ByteWriter } from '../base/index.ts'
+import { encodeFrame } from './codec.ts'
 import { TlsFailedError } from './errors.ts'
 import type { RemoteParty } from './listener.ts'
 import type { TlsOptions } from './network.ts'
 import { tcpNetwork } from './tcp-network.ts'
-import { certificate, hungUp, received, TestWorld, until, welcome } from './testing/world.ts'
+import { certificate, hello, hungUp, received, TestWorld, until, welcome } from './testing/world.ts'
 
 let world: TestWorld
 beforeEach(() => {
@@ -36,6 +39,23 @@ describe('TLS', () => {
     expect((await back).length).toBe(1)
     expect(near.certificateName).toBe('node-1')
     expect(far.certificateName).toBeUndefined()
+  })
+
+  test('a reader that stopped shows in the queue, and its cap holds', async () => {
+    await world.listen({ tls: node, limits: { queueBytesMax: 1024 * 1024 } })
+    const socket = connect({ host: '127.0.0.1', port: world.port, ca })
+    world.defer(() => socket.destroy())
+    socket.on('error', () => {}).pause()
+    const writer = new ByteWriter()
+    encodeFrame(hello, writer)
+    socket.write(writer.finish())
+    await until(() => world.accepted.length === 1)
+    const far = world.accepted[0]!
+    for (let sent = 0; far.send({ kind: 'adminResult', requestId: 1, json: 'x'.repeat(10_000) }); sent++) {
+      if (sent % 20 === 0) await new Promise((resolve) => setImmediate(resolve))
+    }
+    expect(far.bytesQueued).toBeGreaterThanOrEqual(1024 * 1024)
+    expect(far.bytesQueued).toBeLessThan(1024 * 1024 + 2 * 10_100)
   })
 
   test('a network may carry the settings for all its streams', async () => {
