@@ -51,7 +51,7 @@ export class Committer {
     const { enlistments } = tx
     if (enlistments.length > 0) await tx.unlessEnded(allOpen(enlistments))
     if (tx.doom !== undefined) throw tx.doom
-    await this.#refusePoisoned(tx)
+    await this.#refuseSpoilt(tx)
     const [only] = enlistments
     if (only === undefined) return tx.decide()
     if (enlistments.length === 1) return this.#commitOnePhase(tx, only)
@@ -64,10 +64,12 @@ export class Committer {
     return clusterId === undefined ? undefined : { clusterId, txid: tx.txid, enlistments: tx.enlistments }
   }
 
-  async #refusePoisoned(tx: ActiveTransaction): Promise<void> {
+  async #refuseSpoilt(tx: ActiveTransaction): Promise<void> {
     for (const enlistment of tx.enlistments) {
-      const poison = (await enlistment.opening).poisonedBy
-      if (poison !== undefined) throw votedAbort(tx.txid, enlistment, poison)
+      const { isBusy, poisonedBy } = await enlistment.opening
+      if (poisonedBy !== undefined) throw votedAbort(tx.txid, enlistment, poisonedBy)
+      // More statements may follow it when it has ended; committing now would commit half of that work.
+      if (isBusy === true) throw notAwaited(tx.txid, enlistment)
     }
   }
 
@@ -186,6 +188,12 @@ function votedAbort(txid: Txid, enlistment: Enlistment, cause: unknown): Transac
     retryable: isRetryable(cause),
     cause,
   })
+}
+
+function notAwaited(txid: Txid, enlistment: Enlistment): TransactionAbortedError {
+  const participant = enlistment.resource.name
+  const what = `a statement was still running in "${participant}" when the callback ended; await every statement`
+  return new TransactionAbortedError(what, { txid, reason: 'notAwaited', participant, retryable: false })
 }
 
 function refusedAbort(txid: Txid, refusal: Refusal): TransactionAbortedError {

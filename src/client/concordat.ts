@@ -6,6 +6,7 @@ import { Background } from './background.ts'
 import { Committer } from './committer.ts'
 import { Deadlines } from './deadlines.ts'
 import { DEFAULTS } from './defaults.ts'
+import type { EmbeddedOptions } from './embedded.ts'
 import {
   ConcordatClosedError,
   CoordinatorUnavailableError,
@@ -110,6 +111,22 @@ export class Concordat {
    */
   static over(port: CoordinatorPort, options: CommonOptions = {}, seams: ConcordatSeams = {}): Concordat {
     return new Concordat(options, port, seams)
+  }
+
+  /**
+   * With a coordinator inside this process, for development and small services: the same log format and promises as a
+   * fleet's, except that this machine's disk is the only one. It can't decide while the process is down.
+   *
+   * @throws InvalidOptionsError, WalLockedError when another process has `dataDir`, and what else its log refuses
+   * @example
+   * await using concordat = await Concordat.embedded({ dataDir: './decisions', resources: [flights, hotels] })
+   */
+  static async embedded(options: EmbeddedOptions): Promise<Concordat> {
+    // Users of a fleet never load the log, the replica and the coordinator.
+    const { openEmbedded } = await import('./embedded.ts')
+    const port = await openEmbedded(options)
+    const { dataDir: _dataDir, clusterId: _clusterId, resources: _resources, ...common } = options
+    return new Concordat(common, port)
   }
 
   /**

@@ -11,6 +11,8 @@ export type TransactionAbortReason =
   | 'refused'
   /** No coordinator could be asked to decide, so nobody ever will: everything was rolled back. */
   | 'unavailable'
+  /** The callback ended while a statement was still running: its work was not all done. Await every statement. */
+  | 'notAwaited'
   /** `close()` would not wait any longer. */
   | 'closed'
 

@@ -6,6 +6,7 @@ export {
   type TransactionCallback,
   type TransactionOutcome,
 } from './concordat.ts'
+export type { EmbeddedOptions } from './embedded.ts'
 export {
   ConcordatClosedError,
   CoordinatorUnavailableError,

@@ -55,6 +55,8 @@ export interface Branch<Session> {
   readonly session: Session
   /** The first error of any statement. A poisoned branch can only abort (databases.md: MySQL would prepare half a transaction). */
   readonly poisonedBy: Error | undefined
+  /** Whether a statement is under way. At the callback's end that is work which nobody awaited. Left out: nobody knows. */
+  readonly isBusy?: boolean
 
   /** Phase one. Ends the application's use of the session. Never throws for what a database answers. */
   prepare(): Promise<PrepareResult>
