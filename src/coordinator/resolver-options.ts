@@ -11,8 +11,8 @@ export interface ResolverOptions {
   readonly callTimeoutMs: number
   /** Branches of one resource that are settled at the same time, at most. */
   readonly concurrency: number
-  /** Branches of one resource looked at in one scan, at most; the rest follows at once. */
-  readonly scanBranchesMax: number
+  /** Ended branches without acknowledgement that one scan asks evidence for, at most; the rest follows soon. */
+  readonly endedBranchesMax: number
   /** A committed branch without a trace is reported (`heuristic none`) after this many scans without evidence. */
   readonly evidenceTries: number
   /** How often evidence that nobody can need is forgotten. */
@@ -27,7 +27,7 @@ export const RESOLVER_DEFAULTS: ResolverOptions = {
   retryMaxMs: 5_000,
   callTimeoutMs: 10_000,
   concurrency: 4,
-  scanBranchesMax: 1_000,
+  endedBranchesMax: 1_000,
   evidenceTries: 3,
   forgetEvidenceMs: 60_000,
 }

@@ -156,16 +156,16 @@ export class ResourceWatch {
       const limits = { resendMinMs: options.retryMinMs, resendMaxMs: options.retryMaxMs }
       return nowMs + resendDelayMs(this.#failures - 1, prng, limits)
     }
-    if (more) return nowMs
+    if (more) return nowMs + QUANTUM_MS
     return Math.min(nowMs + options.scanMs, ...this.#wanted)
   }
 
-  /** True when there is more to do at once. */
+  /** True when there is more to do soon. */
   async #scan(startedMs: number): Promise<boolean> {
     const { port, clusterId, options } = this.#parts
     const listed = await this.#bounded(port.list(clusterId))
     const ages = this.#note(listed)
-    const due = listed.filter(({ gid }) => ages.get(gid)! >= options.graceMs).slice(0, options.scanBranchesMax)
+    const due = listed.filter(({ gid }) => ages.get(gid)! >= options.graceMs)
     const ended = this.#endedBranches(new Set(listed.map(({ gid }) => `${gid}`)), startedMs)
     const errors: Error[] = []
     const work = [
@@ -179,7 +179,7 @@ export class ResourceWatch {
     await forEachLimited(work, options.concurrency, (task) => this.#attempt(task, errors))
     if (errors[0] !== undefined) throw errors[0]
     await this.#forgetEvidence()
-    return ended.length >= options.scanBranchesMax || due.length >= options.scanBranchesMax
+    return ended.length >= options.endedBranchesMax
   }
 
   /** One branch's trouble does not keep the others waiting; a database that is away does. False: stop. */
@@ -228,7 +228,7 @@ export class ResourceWatch {
     const found: [Undelivered, BranchRecord][] = []
     for (const transaction of coordinator.undelivered()) {
       // The oldest come first.
-      if (transaction.sinceMs > listedMs - options.graceMs || found.length >= options.scanBranchesMax) break
+      if (transaction.sinceMs > listedMs - options.graceMs || found.length >= options.endedBranchesMax) break
       for (const record of transaction.branches) {
         if (record.kind !== 'local' || record.participant !== name) continue
         if (!listed.has(makeGid(clusterId, transaction.txid, record.branch))) found.push([transaction, record])
