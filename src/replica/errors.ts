@@ -14,24 +14,42 @@ export class NotLeaderError extends ConcordatError {
   }
 }
 
+const SAME_ID =
+  'Start the node with its own, newest directory, and stop any second process under the same id. If the directory is ' +
+  'lost for good, give the node that replaces it a new node id.'
+
+/** A node's data directory is not the one that its promises are in. `fact` goes over the wire; each side adds the advice. */
+abstract class NodeStoreError extends ConcordatError {
+  /** What was seen, without the advice. */
+  readonly fact: string
+
+  constructor(fact: string, why: string, options?: ErrorOptions) {
+    super(`${fact}: ${why}, so it may not take part. ${SAME_ID}`, options)
+    this.fact = fact
+  }
+}
+
 /** A node came with another data directory than the one it is known by. */
-export class NodeStoreChangedError extends ConcordatError {
+export class NodeStoreChangedError extends NodeStoreError {
   readonly code = 'NODE_STORE_CHANGED'
+
+  constructor(fact: string, options?: ErrorOptions) {
+    super(fact, 'an empty or foreign directory under a known id would break its promises', options)
+  }
 }
 
 /** A node came with a data directory that lacks entries which it acknowledged: a copy from the past. */
-export class NodeStoreOldError extends ConcordatError {
+export class NodeStoreOldError extends NodeStoreError {
   readonly code = 'NODE_STORE_OLD'
+
+  constructor(fact: string, options?: ErrorOptions) {
+    super(fact, 'its directory is a copy from the past, which has forgotten promises', options)
+  }
 }
 
 /** A node that is no member came, or an address of the member list leads to the wrong node. */
 export class NodeNotMemberError extends ConcordatError {
   readonly code = 'NODE_NOT_MEMBER'
-}
-
-/** A member of another cluster came. */
-export class WrongClusterError extends ConcordatError {
-  readonly code = 'WRONG_CLUSTER'
 }
 
 /** A whole, correctly summed record of the durable log that makes no sense: written by other software, or by a defect. */

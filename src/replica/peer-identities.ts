@@ -75,18 +75,11 @@ export class PeerIdentities {
 
 /** @param known the directory that the node's id is bound to */
 export function storeChanged({ nodeId, storeId }: NodeIdentity, known: string): NodeStoreChangedError {
-  return new NodeStoreChangedError(
-    `node ${nodeId} is known with another data directory (${known}, now ${storeId}): an empty or foreign ` +
-      'directory under a known id would break its promises, so it may not take part. Start the node with its own ' +
-      'directory, and stop any second process under the same id. If the directory is lost for good, give the node ' +
-      'that replaces it a new node id.',
-  )
+  return new NodeStoreChangedError(`node ${nodeId} is known with another data directory (${known}, now ${storeId})`)
 }
 
 function storeOld({ nodeId, durableIndex }: NodeIdentity, floor: number): NodeStoreOldError {
   return new NodeStoreOldError(
-    `node ${nodeId} came with a log that ends at entry ${durableIndex}, but it acknowledged entry ${floor} before: ` +
-      'its data directory is a copy from the past, which has forgotten promises, so it may not take part. Start the ' +
-      'node with its newest directory. If that is lost for good, give the node that replaces it a new node id.',
+    `node ${nodeId} came with a log that ends at entry ${durableIndex}, but acknowledged entry ${floor} before`,
   )
 }

@@ -160,7 +160,7 @@ export class Replica implements DecisionLog {
       return undefined
     }
     logger.error({ peer: node?.nodeId, code: error.code }, `refused a peer: ${error.message}`)
-    return rejected(error.code, error.message)
+    return rejected(error.code, error instanceof NodeNotMemberError ? error.message : error.fact)
   }
 
   /** Takes over a connection whose hello `acceptPeer` accepted; its messages go to Raft. */
