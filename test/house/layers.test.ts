@@ -34,7 +34,7 @@ function sourceFiles(folder: string): string[] {
 
 /** Not shipped and not layered: tests, and the helpers that only they use. */
 function isTestFile(path: string): boolean {
-  return /\.(test|contract|support|test-support)\.ts$/.test(path)
+  return /(\.(test|contract|support|test-support)\.ts|\/testing\/.*)$/.test(path)
 }
 
 function importsOf(path: string): string[] {
