@@ -1,4 +1,4 @@
-import { DriverMissingError } from '../errors.ts'
+import { BranchEscapedError, DriverMissingError } from '../errors.ts'
 import type { BranchGuard } from '../guard.ts'
 import type { DriverSession, PostgresDriver, Reply } from './driver.ts'
 import { sqlStateOf } from './errors.ts'
@@ -40,7 +40,9 @@ class JsSession<Client> implements DriverSession<Client> {
     this.#opened = true
     // Not awaited: it goes out together with the application's first statement. When it fails (a stray cancel), the
     // statement behind it ran outside a transaction; concordat.branch is then unset, and PREPARE finds the branch escaped.
-    this.#send(statements.join('; ')).catch((error: unknown) => guard.poison(error))
+    this.#send(statements.join('; ')).catch((cause: unknown) => {
+      guard.poison(sqlStateOf(cause) !== undefined ? new BranchEscapedError(guard.gid, { cause }) : cause)
+    })
     return guardSql(this.#sql, guard, () => this.#lost) as Client
   }
 

@@ -44,8 +44,6 @@ class PgSession<Client> implements DriverSession<Client> {
 
   async run(sql: string): Promise<Reply> {
     if (this.#lost !== undefined) throw this.#lost
-    // The server would only warn, and the warning go to somebody's log.
-    if (sql === 'ROLLBACK' && this.#client.getTransactionStatus?.() === 'I') return { command: sql, rows: [] }
     try {
       const result = await this.#client.query(sql)
       const results = Array.isArray(result) ? result : [result]

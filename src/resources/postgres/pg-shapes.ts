@@ -12,8 +12,6 @@ export interface PgClientShape {
   on(event: 'error', listener: (error: Error) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown
   readonly connection?: PgConnectionShape
-  /** `I` outside a transaction; since pg 8.17. */
-  getTransactionStatus?(): string | null
 }
 
 export interface PgResultShape {

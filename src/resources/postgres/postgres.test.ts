@@ -207,6 +207,22 @@ describe('PostgreSQL', () => {
     await branch.abort()
   })
 
+  test('ready-made Query objects work as the first statement, and their errors poison the branch', async () => {
+    const run = (session: pg.PoolClient, text: string): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        const query = session.query(new pg.Query(text))
+        query.on('error', reject)
+        query.on('end', (result) => resolve(result.rows))
+      })
+    const branch = await resource.begin(newIdentity())
+    expect(await run(branch.session, 'INSERT INTO t VALUES (1) RETURNING k')).toEqual([{ k: '1' }])
+    expect(await branch.prepare()).toMatchObject({ kind: 'commit' })
+    await branch.abort()
+    const failed = await resource.begin(newIdentity())
+    await expect(run(failed.session, 'SELECT nonsense')).rejects.toMatchObject({ code: '42703' })
+    expect(await failed.prepare()).toMatchObject({ kind: 'abort', cause: { code: '42703' } })
+  })
+
   test('a session lost before PREPARE is an abort', async () => {
     const branch = await resource.begin(newIdentity())
     const { rows } = await branch.session.query('INSERT INTO t VALUES (1) RETURNING pg_backend_pid() AS pid')
