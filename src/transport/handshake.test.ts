@@ -130,6 +130,15 @@ describe('refusals', () => {
   })
 })
 
+test('peers have a cap of their own, and room again when one has gone', async () => {
+  await world.listen({ limits: { peersMax: 1 } })
+  const first = await world.dial({ hello: peerHello })
+  await expect(world.dial({ hello: peerHello })).rejects.toMatchObject({ peerCode: 'TOO_MANY_CONNECTIONS' })
+  first.close()
+  await until(() => world.listener!.connections.size === 0)
+  await world.dial({ hello: peerHello })
+})
+
 describe('newer minors', () => {
   test('fields that a newer minor appended to hello or welcome are skipped', async () => {
     await world.listen()
