@@ -4,6 +4,9 @@ import { BranchEndedError, BranchStatementRefusedError } from './errors.ts'
 /** Tags of statements that write only through functions; the database is asked whether they did. */
 const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'SET'])
 
+/** Methods of drivers that answer nothing. */
+const SYNCHRONOUS = new Set(['release', 'destroy', 'close'])
+
 /**
  * What a branch knows about the statements that the application sends through its session. Every driver reports here.
  *
@@ -54,6 +57,14 @@ export class BranchGuard {
     const error = new BranchStatementRefusedError(what)
     this.poison(error)
     return error
+  }
+
+  /** Refuses a call of the session's `method` in its own style: promises reject, calls without an answer throw. */
+  refuseCall(owner: string, method: string): Promise<never> {
+    const error = this.refuse(`${owner}.${method}()`)
+    // A rejection would end the process there: nobody awaits release().
+    if (SYNCHRONOUS.has(method)) throw error
+    return Promise.reject(error)
   }
 
   started(): void {

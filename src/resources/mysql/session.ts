@@ -6,9 +6,7 @@ type Method = (...args: any[]) => any
 
 /** What would end the branch or give its session away. */
 const OWNED = new Set<PropertyKey>(
-  ['beginTransaction', 'commit', 'rollback', 'release', 'end', 'close', 'destroy', 'changeUser', 'reset'].concat([
-    'connect',
-  ]),
+  'beginTransaction commit rollback release end close destroy changeUser reset connect'.split(' '),
 )
 
 /** The application's view of a promise connection in a branch. */
@@ -68,7 +66,7 @@ type Wrappers = Readonly<Record<string, (method: Method) => Method>>
 function proxy<C extends object>(connection: C, guard: BranchGuard, wrappers: Wrappers): C {
   return new Proxy(connection, {
     get(target, key) {
-      if (OWNED.has(key)) return (...args: unknown[]) => refuse(guard, `connection.${String(key)}()`, args)
+      if (OWNED.has(key)) return (...args: unknown[]) => refuse(guard, String(key), args)
       const value = bound(target, key)
       const wrapper = typeof key === 'string' ? wrappers[key] : undefined
       return wrapper === undefined ? value : wrapper(value as Method)
@@ -81,9 +79,10 @@ function bound(target: object, key: PropertyKey): unknown {
   return typeof value === 'function' ? value.bind(target) : value
 }
 
-/** Refuses in the caller's own style: to its callback, or with a rejected promise. */
-function refuse(guard: BranchGuard, what: string, args: unknown[]): unknown {
-  return answer(guard.refuse(what), args)
+/** Refuses in the caller's own style: to its callback where there is one. */
+function refuse(guard: BranchGuard, method: string, args: unknown[]): unknown {
+  if (typeof args.at(-1) !== 'function') return guard.refuseCall('connection', method)
+  return answer(guard.refuse(`connection.${method}()`), args)
 }
 
 function answer(error: Error, args: unknown[]): unknown {

@@ -25,7 +25,7 @@ export function guardSql(sql: JsReservedShape, guard: BranchGuard, lost: () => E
   return new Proxy(sql, {
     apply: (target, self, args) => guarded(Reflect.apply(target, self, args)),
     get(target, key) {
-      if (OWNED.has(key)) return () => Promise.reject(guard.refuse(`sql.${String(key)}()`))
+      if (OWNED.has(key)) return () => guard.refuseCall('sql', String(key))
       const value = Reflect.get(target, key, target) as unknown
       if (!QUERYING.has(key)) return value
       return (...args: unknown[]) => guarded((value as (...args: unknown[]) => unknown)(...args))

@@ -25,7 +25,7 @@ export function guardPgClient(client: PgClientShape, guard: BranchGuard, opening
   return new Proxy(client, {
     get(target, key) {
       if (key === 'query') return query
-      if (OWNED.has(key)) return () => Promise.reject(guard.refuse(`client.${String(key)}()`))
+      if (OWNED.has(key)) return () => guard.refuseCall('client', String(key))
       const value = Reflect.get(target, key, target) as unknown
       return typeof value === 'function' ? value.bind(target) : value
     },
