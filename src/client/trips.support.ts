@@ -13,12 +13,13 @@ export class Trips {
   readonly #servers: LocalServers
   readonly #pools: { readonly flights: pg.Pool; readonly payments: pg.Pool; readonly hotels: mysql2.Pool | undefined }
 
-  static async start(): Promise<Trips> {
+  /** @param withMariadb false: PostgreSQL only, which starts faster */
+  static async start(withMariadb = findMariadb() !== undefined): Promise<Trips> {
     const servers = new LocalServers()
     try {
       const [postgresServer, mariadbServer] = await Promise.all([
         servers.startPostgres(),
-        findMariadb() === undefined ? undefined : servers.startMariadb(),
+        withMariadb ? servers.startMariadb() : undefined,
       ])
       return await Trips.#over(servers, postgresServer, mariadbServer)
     } catch (error) {
