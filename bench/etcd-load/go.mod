@@ -1,6 +1,6 @@
 module concordat.example/etcd-load
 
-go 1.22
+go 1.23.0
 
 require go.etcd.io/etcd/client/v3 v3.5.21
 
