@@ -12,7 +12,7 @@ import {
   type WriteId,
 } from '../raft/index.ts'
 import { MemoryDisk, Wal } from '../wal/index.ts'
-import { CLUSTER } from './fleet.support.ts'
+import { CLUSTER, eventually } from './fleet.support.ts'
 import { RaftStorage } from './raft-storage.ts'
 import { encodeEntries, encodeHardState, RecordType } from './records.ts'
 
@@ -193,13 +193,18 @@ test('a log of many small entries costs 16 bytes of memory for each record, and 
   }
   await target.close()
   storage = undefined
-  const before = usedBytes()
+  const before = Math.min(...(await Promise.all([usedBytes(), later(usedBytes), later(usedBytes)])))
   const again = await open(1024 * 1024)
   expect(again.recovered.lastIndex).toBe(count)
   // Segments are read one at a time, so besides the index little stays.
-  expect(usedBytes() - before).toBeLessThan(count * 16 + 4 * 1024 * 1024)
+  // What was read is freed in the background, so it may take a moment.
+  await eventually('memory is given back', () => usedBytes() - before < count * 16 + 4 * 1024 * 1024)
   expect(await texts(again, count, count)).toEqual([`1:${count}`])
 })
+
+function later(measure: () => number): Promise<number> {
+  return new Promise((resolve) => setTimeout(() => resolve(measure()), 50))
+}
 
 function usedBytes(): number {
   setFlagsFromString('--expose-gc')

@@ -104,8 +104,13 @@ export class Replica implements DecisionLog {
       // The log fails an append before it says so: whoever waits for it here is told by the failed call as well.
       onFailure: (error) => (replica === undefined ? options.onFatal(error) : replica.#fail(error)),
     })
-    replica = new Replica(options, tuning, storage)
-    return replica
+    try {
+      replica = new Replica(options, tuning, storage)
+      return replica
+    } catch (error) {
+      await storage.close()
+      throw error
+    }
   }
 
   async start(handler: DecisionLogHandler): Promise<void> {
