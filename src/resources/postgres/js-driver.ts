@@ -1,4 +1,4 @@
-import { BranchEscapedError, DriverMissingError } from '../errors.ts'
+import { DriverMissingError } from '../errors.ts'
 import type { BranchGuard } from '../guard.ts'
 import type { DriverSession, PostgresDriver, Reply } from './driver.ts'
 import { sqlStateOf } from './errors.ts'
@@ -37,12 +37,11 @@ class JsSession<Client> implements DriverSession<Client> {
 
   async open(statements: readonly string[], guard: BranchGuard): Promise<Client> {
     this.#guard = guard
+    // Awaited, although it could travel with the application's first statement: postgres.js ends every query with a Sync
+    // of its own. If this one failed (a cancel that came late), the statement behind it would commit by itself, and no
+    // abort could take that back (P1). The price is one round trip; `pg` shares one safely.
+    await this.#send(statements.join('; '))
     this.#opened = true
-    // Not awaited: it goes out together with the application's first statement. When it fails (a stray cancel), the
-    // statement behind it ran outside a transaction; concordat.branch is then unset, and PREPARE finds the branch escaped.
-    this.#send(statements.join('; ')).catch((cause: unknown) => {
-      guard.poison(sqlStateOf(cause) !== undefined ? new BranchEscapedError(guard.gid, { cause }) : cause)
-    })
     return guardSql(this.#sql, guard, () => this.#lost) as Client
   }
 

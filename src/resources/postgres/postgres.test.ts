@@ -87,6 +87,15 @@ resourceContract('postgres over postgres.js', async (): Promise<ContractWorld<po
   }
 })
 
+test('a branch over postgres.js is in its transaction before its first statement can be sent', async () => {
+  const sql = postgresJs(server.url(), { max: 1, onnotice: () => {} })
+  const branch = await postgres(sql, { name: 'test' }).begin(newIdentity())
+  const { rows } = await admin.query("SELECT 1 FROM pg_stat_activity WHERE state = 'idle in transaction'")
+  expect(rows).toHaveLength(1)
+  await branch.abort()
+  await sql.end({ timeout: 1 })
+})
+
 describe('PostgreSQL', () => {
   let pool: pg.Pool
   let resource: Resource<pg.PoolClient>
