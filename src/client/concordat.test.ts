@@ -258,6 +258,16 @@ describe('careless callbacks', () => {
   })
 })
 
+test('a failing statement that nobody awaits aborts the whole transaction', async () => {
+  const work = concordat.transaction(async (tx) => {
+    const pg = await tx.enlist(trips.flights)
+    await book(await tx.enlist(trips.payments), who)
+    pg.query('SELECT nonsense').catch(() => {})
+  })
+  await aborted(work)
+  expect(await trips.bookings(who)).toEqual([0, 0])
+})
+
 describe('what the coordinators answer', () => {
   test('aborted: the branches are rolled back and acknowledged', async () => {
     port.onCommit = ({ txid }) => port.decide(txid, { kind: 'aborted', reason: 'presumed', participant: undefined })

@@ -105,7 +105,8 @@ export class Settler {
     if (enlistments.length === 0) return
     this.#port.ack(
       txid,
-      enlistments.map((enlistment) => enlistment.branchId),
+      // In a fixed order, so that the same story leaves the same trace.
+      enlistments.map((enlistment) => enlistment.branchId).sort((a, b) => a - b),
     )
   }
 
