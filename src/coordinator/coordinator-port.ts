@@ -1,4 +1,4 @@
-import type { Clock } from '../base/index.ts'
+import type { Clock, Timer } from '../base/index.ts'
 import type { Coordinator } from './coordinator.ts'
 import { refusal } from './refusals.ts'
 import type { CoordinatorPort, Reply } from './requests.ts'
@@ -25,12 +25,16 @@ export function coordinatorPort(coordinator: Coordinator, clock: Clock): Coordin
 
 const PAUSE_MS = 20
 
+/** How long after its own deadline a coordinator is expected to have answered. */
+const ANSWER_SLACK_MS = 500
+
 /** One request, repeated until it has an answer that repeating would not change, or its time is over. */
 class Repeater {
   readonly #clock: Clock
   readonly #deadlineMs: number
   readonly #ask: (reply: (reply: Reply) => void) => void
   readonly #resolve: (reply: Reply) => void
+  readonly #patience: Timer
   /** An earlier try may still take effect: then a later "nothing was done" must not be the last word. */
   #pending = false
   #settled = false
@@ -45,21 +49,30 @@ class Repeater {
     this.#deadlineMs = clock.monotonicMs() + timeoutMs
     this.#ask = ask
     this.#resolve = resolve
+    // P8: a log without a majority neither commits nor refuses, so the caller would wait for ever.
+    this.#patience = clock.after(timeoutMs + ANSWER_SLACK_MS, () => this.#settle(refusal('OUTCOME_PENDING')))
   }
 
   ask(): void {
-    this.#ask((reply) => this.#take(reply))
+    if (!this.#settled) this.#ask((reply) => this.#take(reply))
   }
 
   #take(reply: Reply): void {
     if (this.#settled) return
-    if (reply.kind === 'refused' && reply.code === 'OUTCOME_PENDING') this.#pending = true
-    const again = reply.kind === 'refused' && reply.retryable && reply.code !== 'SHUTTING_DOWN'
-    if (again && this.#clock.monotonicMs() + PAUSE_MS < this.#deadlineMs) {
-      this.#clock.after(PAUSE_MS, () => this.ask())
+    if (reply.kind === 'outcome') {
+      this.#settle(reply)
       return
     }
+    if (reply.code === 'OUTCOME_PENDING') this.#pending = true
+    const again = reply.retryable && reply.code !== 'SHUTTING_DOWN'
+    if (again && this.#clock.monotonicMs() + PAUSE_MS < this.#deadlineMs) this.#clock.after(PAUSE_MS, () => this.ask())
+    else this.#settle(this.#pending ? refusal('OUTCOME_PENDING', reply.leader) : reply)
+  }
+
+  #settle(reply: Reply): void {
+    if (this.#settled) return
     this.#settled = true
-    this.#resolve(this.#pending && reply.kind === 'refused' ? refusal('OUTCOME_PENDING', reply.leader) : reply)
+    this.#clock.cancel(this.#patience)
+    this.#resolve(reply)
   }
 }
