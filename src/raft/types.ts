@@ -106,7 +106,10 @@ export type RaftEvent =
   | { readonly kind: 'propose'; readonly proposals: readonly Uint8Array[] }
   /** Ask for an index at which a linearizable read may be served. */
   | { readonly kind: 'read'; readonly readId: ReadId }
-  /** A write effect is durable. `term` is the effect's own. */
+  /**
+   * A write effect is durable, and so are all earlier ones: writes complete in order, so after a group commit the last
+   * of its writes is enough. `term` is the effect's own.
+   */
   | { readonly kind: 'written'; readonly writeId: WriteId; readonly term: Term }
   /** The entries that a `load` effect asked for (at least the first; possibly fewer than asked). */
   | { readonly kind: 'loaded'; readonly loadId: LoadId; readonly entries: readonly Entry[] }
@@ -182,9 +185,9 @@ export interface RaftOptions {
   /** AppendEntries sent to one follower and not yet answered, at most. */
   readonly inFlightMessagesMax: number
   readonly inFlightBytesMax: number
-  /** Entry bytes in one AppendEntries, at most (one larger entry still goes alone). */
+  /** Entry bytes (`entryBytes`: data and a fixed overhead) in one AppendEntries, at most; one larger entry still goes alone. */
   readonly messageBytesMax: number
-  /** Proposals are refused once uncommitted entry bytes of this leader's term reach this. One proposal is always taken when there are none. */
+  /** A `propose` that would bring the uncommitted entry bytes of this leader's term above this is refused; any size is taken when there are none. */
   readonly uncommittedBytesMax: number
   /** Entry bytes kept in memory for replication; older ones are loaded from disk. Unstable or unapplied entries are kept regardless. */
   readonly cacheBytesMax: number

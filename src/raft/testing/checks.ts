@@ -15,6 +15,8 @@ export class Checks {
   readonly #entries = new Map<string, { readonly entry: Entry; readonly previousTerm: number }>()
   /** What the group agreed on, by index. */
   readonly committed: Entry[] = []
+  /** The term of the node that first applied it, which is the term in which it was committed, or a later one. */
+  readonly #committedIn: number[] = []
   readonly #readFloors = new Map<ReadId, number>()
   /** Things that happened, so that a test can prove that they did. */
   readonly marks = new Map<string, number>()
@@ -32,10 +34,12 @@ export class Checks {
     const known = this.#leaders.get(term)
     assert(known === undefined || known === node.id, 'Election Safety: two leaders in one term')
     this.#leaders.set(term, node.id)
-    const last = this.committed.at(-1)
-    // The log before it holds the same, by Log Matching.
-    if (last !== undefined)
-      assert(sameEntry(node.log[last.index - 1], last), 'Leader Completeness: a committed entry is missing')
+    // A candidate whose votes were long on their way may win an old term, after entries of later terms were committed.
+    const before = this.#committedIn.findLastIndex((committedIn) => committedIn < term)
+    // The log before this entry holds the same, by Log Matching.
+    if (before >= 0) {
+      assert(sameEntry(node.log[before], this.committed[before]), 'Leader Completeness: a committed entry is missing')
+    }
     this.mark('leader')
   }
 
@@ -75,8 +79,10 @@ export class Checks {
   onApply(node: WorldNode, entry: Entry): void {
     assert(entry.index === node.appliedCount + 1, 'entries are applied in order, each once')
     const known = this.committed[entry.index - 1]
-    if (known === undefined) this.committed.push(entry)
-    else assert(sameEntry(known, entry), 'State Machine Safety: two nodes applied different entries')
+    if (known === undefined) {
+      this.committed.push(entry)
+      this.#committedIn.push(node.raft!.status().currentTerm)
+    } else assert(sameEntry(known, entry), 'State Machine Safety: two nodes applied different entries')
   }
 
   onRead(readId: ReadId, groupCommitIndex: number): void {

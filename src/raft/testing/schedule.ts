@@ -15,6 +15,7 @@ interface Weights {
   readonly crash: number
   readonly start: number
   readonly partition: number
+  readonly usurp: number
   readonly unreachable: number
   readonly staleWritten: number
 }
@@ -51,15 +52,17 @@ export class Schedule {
     for (const node of this.world.nodes) if (node.raft === undefined) node.start()
     let leader: WorldNode | undefined
     for (let round = 0; round < 400 && leader === undefined; round++) {
-      this.#calmRound()
-      leader = this.world.nodes.find((node) => node.raft?.status().serving)
+      this.#calmRound(this.world.nodes)
+      // Not one that was deposed and does not know it yet.
+      const term = Math.max(...this.world.nodes.map((node) => node.raft!.status().currentTerm))
+      leader = this.world.nodes.find(({ raft }) => raft?.status().serving && raft.status().currentTerm === term)
     }
     assert(leader !== undefined, 'Liveness: no leader serves after the network healed')
     const before = this.world.checks.committed.length
     this.#propose(leader)
     const isDone = () =>
       this.world.nodes.every((node) => node.appliedCount > before && node.appliedCount === node.log.length)
-    for (let round = 0; round < 400 && !isDone(); round++) this.#calmRound()
+    for (let round = 0; round < 400 && !isDone(); round++) this.#calmRound(this.world.nodes)
     assert(isDone(), 'Liveness: a new proposal is not applied everywhere')
     assert(this.world.checks.unansweredReads === 0, 'Liveness: a read was never answered')
   }
@@ -87,7 +90,8 @@ export class Schedule {
         this.#propose(this.#random.chance(0.8) ? this.#someLeader(node) : node)
         break
       case 'read':
-        this.world.read(this.#random.chance(0.8) ? this.#someLeader(node) : node)
+        // Whoever believes to lead is asked, above all one that was deposed and does not know it.
+        for (const asked of this.#leaders(node)) this.world.read(asked)
         break
       case 'crash':
         this.#crash(node)
@@ -97,6 +101,9 @@ export class Schedule {
         break
       case 'partition':
         this.#partition()
+        break
+      case 'usurp':
+        this.#usurp(this.#someLeader(node))
         break
       case 'unreachable':
         node.step({ kind: 'unreachable', peer: this.#random.pick(nodes).id })
@@ -159,6 +166,21 @@ export class Schedule {
     }
   }
 
+  /** The leader's clock stops while the others elect another, which commits: then the old one is asked. */
+  #usurp(old: WorldNode): void {
+    const others = this.world.nodes.filter((node) => node !== old)
+    this.#sides = new Map(this.world.nodes.map((node) => [node.id, Number(node === old)]))
+    for (let round = 0; round < 5 * this.world.options.electionTimeoutTicks; round++) {
+      this.#calmRound(others)
+      const usurper = others.find((node) => node.raft?.status().serving)
+      if (usurper === undefined) continue
+      this.#propose(usurper)
+      this.#calmRound(others)
+      break
+    }
+    for (const asked of this.#leaders(old)) this.world.read(asked)
+  }
+
   /** A completion that comes twice, or with a term that is not its own, must change nothing. */
   #repeatWritten(node: WorldNode): void {
     const write = node.completedWrites.at(-1 - this.#random.below(3))
@@ -171,16 +193,23 @@ export class Schedule {
   }
 
   #someLeader(otherwise: WorldNode): WorldNode {
-    const leaders = this.world.nodes.filter((node) => node.raft?.status().role === 'leader')
-    return leaders.length === 0 ? otherwise : this.#random.pick(leaders)
+    return this.#random.pick(this.#leaders(otherwise))
   }
 
-  #calmRound(): void {
-    const { nodes } = this.world
+  /** All nodes that believe to lead; `otherwise` when none does. */
+  #leaders(otherwise: WorldNode): readonly WorldNode[] {
+    const leaders = this.world.nodes.filter((node) => node.raft?.status().role === 'leader')
+    return leaders.length === 0 ? [otherwise] : leaders
+  }
+
+  /** One tick without faults among `nodes`; what others sent or are sent stays on its way. */
+  #calmRound(nodes: readonly WorldNode[]): void {
+    const ids = new Set(nodes.map((node) => node.id))
+    const isInside = ({ from, to }: RaftMessage) => ids.has(from) && ids.has(to)
     for (const node of nodes) node.step({ kind: 'tick' })
     for (let turn = 0; turn < 6; turn++) {
-      const messages = this.world.network
-      this.world.network = []
+      const messages = this.world.network.filter(isInside)
+      this.world.network = this.world.network.filter((message) => !isInside(message))
       for (const message of messages) this.world.node(message.to).step({ kind: 'receive', message })
       for (const node of nodes) {
         node.completeWrites(node.pendingWrites.length)
@@ -218,6 +247,7 @@ function drawWeights(random: Prng): Weights {
     crash: random.pick([0, 0, 1, 2]),
     start: random.between(1, 4),
     partition: random.pick([0, 1, 2, 3]),
+    usurp: random.pick([0, 0, 1]),
     unreachable: random.between(0, 1),
     staleWritten: random.between(0, 2),
   }
