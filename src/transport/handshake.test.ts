@@ -41,6 +41,16 @@ describe('hello and welcome', () => {
     expect(near.remote.clusterId).toBe(welcome.clusterId)
   })
 
+  test('handshakes of any length up to the cap are taken', async () => {
+    for (const size of [200, 255, 256, 257, 5_000, 60_000]) {
+      await world.close()
+      world = new TestWorld()
+      await world.listen({ accept: () => ({ kind: 'rejected', code: 'TEST', message: 'y'.repeat(size) }) })
+      const dialled = world.dial({ hello: { ...hello, name: 'x'.repeat(size) } })
+      await expect(dialled).rejects.toMatchObject({ code: 'HANDSHAKE_REJECTED', peerCode: 'TEST' })
+    }
+  })
+
   test('messages that follow the welcome at once are not lost', async () => {
     await world.listen({ onConnection: (far) => far.send({ kind: 'leader', leader: undefined }) })
     const near = await world.dial()

@@ -33,7 +33,9 @@ function looksRight(opening: Buffer, kinds: readonly number[]): boolean {
 
 function byteFits(opening: Buffer, i: number, kinds: readonly number[]): boolean {
   const byte = opening[i]!
-  if (i < 3) return byte === 0 || (i === 1 && byte <= 1)
+  // The length: at most 64 KiB and one byte, so its first byte is 0 and its second at most 1. The rest follows with the fourth.
+  if (i < 2) return byte <= i
+  if (i === 2) return true
   if (i === 3) {
     const length = opening.readUInt32BE(0)
     return length >= 5 && length <= HANDSHAKE_BODY_BYTES_MAX + 1
