@@ -23,6 +23,9 @@ interface DeskParts {
   readonly status: () => NodeStatus
 }
 
+/** An answer's size; a frame holds four times as much. */
+const ANSWER_CHARACTERS_MAX = 1_000_000
+
 /** Open transactions looked through for findings, at most. */
 const LOOKED_AT_MAX = 10_000
 
@@ -114,7 +117,9 @@ export class AdminDesk {
 }
 
 function result(value: unknown): DeskAnswer {
-  return { kind: 'result', json: JSON.stringify(value) }
+  const json = JSON.stringify(value)
+  if (json.length <= ANSWER_CHARACTERS_MAX) return { kind: 'result', json }
+  return refused('ADMIN_ANSWER_TOO_LARGE', 'the answer does not fit in one message; ask for fewer with --limit')
 }
 
 function refused(code: string, message: string): DeskAnswer {
