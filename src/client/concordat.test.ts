@@ -348,6 +348,7 @@ test('a database that crashes after the decision is finished in the background, 
   expect(port.acks).toEqual([])
   await trips.server.restart()
   await port.acknowledged(2)
-  expect(await trips.bookings(who)).toEqual([1, 1])
-  expect(await trips.prepared()).toBe(0)
+  // The application's pool may still hold connections that the crash broke.
+  await expect.poll(() => trips.bookings(who)).toEqual([1, 1])
+  await expect.poll(() => trips.prepared()).toBe(0)
 })
