@@ -280,13 +280,18 @@ test('an unreachable peer is probed from its last acknowledgement at the next he
   expect(appendsOf(node.acknowledge(id(2), 1), id(2))).toMatchObject([{ entries: [{ index: 2 }] }])
 })
 
-test('a new commit index goes at once to followers with nothing in flight', () => {
+test('a new commit index waits for the next entries, or goes by itself at the next tick', () => {
   const node = new OneNode()
   node.becomeServing()
   node.written(node.propose(1))
-  const effects = node.acknowledge(id(2), 2)
+  expect(appendsOf(node.acknowledge(id(2), 2))).toEqual([])
   // Follower 3 still has entries in flight: its next message will tell it.
-  expect(appendsOf(effects)).toMatchObject([{ to: 2, entries: [], leaderCommit: 2 }])
+  expect(appendsOf(node.tick())).toMatchObject([{ to: 2, entries: [], leaderCommit: 2 }])
+  node.acknowledge(id(3), 2)
+  expect(appendsOf(node.propose(1))).toMatchObject([
+    { to: 2, entries: [{ index: 3 }], leaderCommit: 2 },
+    { to: 3, entries: [{ index: 3 }], leaderCommit: 2 },
+  ])
 })
 
 test('proposals are refused by who does not lead, with the name of the leader', () => {

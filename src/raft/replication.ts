@@ -19,7 +19,10 @@ export function broadcastAppend(core: Core): void {
 export function tickHeartbeat(core: Core): void {
   if (core.leading === undefined) return
   core.heartbeatElapsedTicks++
-  if (core.heartbeatElapsedTicks < core.options.heartbeatTicks) return
+  if (core.heartbeatElapsedTicks < core.options.heartbeatTicks) {
+    announceCommit(core)
+    return
+  }
   core.heartbeatElapsedTicks = 0
   broadcastHeartbeat(core)
 }
@@ -55,7 +58,6 @@ export function onLoadedForFollower(core: Core, loadId: LoadId, entries: readonl
 /** The leader's own disk caught up: that may be what a commit waited for. */
 export function onLeaderDurable(core: Core): void {
   advanceLeaderCommit(core)
-  announceCommit(core)
 }
 
 /** The transport lost the peer, and with it whatever was in flight: go back to the last acknowledged position. */
@@ -69,7 +71,6 @@ function onMatch(core: Core, peer: NodeId, progress: Progress, matchIndex: LogIn
   progress.acknowledge(matchIndex)
   advanceLeaderCommit(core)
   replicateTo(core, peer, progress)
-  announceCommit(core)
 }
 
 /**

@@ -35,7 +35,11 @@ export function broadcastHeartbeat(core: Core): void {
   for (const [peer, progress] of core.leading?.followers ?? []) sendAppend(core, peer, progress, NO_ENTRIES)
 }
 
-/** Followers learn a new commit index with their next entries, or from a message of its own when none are under way. */
+/**
+ * Followers learn a new commit index with their next entries, or, when none are under way, from a message of its own at
+ * the next tick. Nobody waits for them to apply, so a message at once would only cost: with a lone caller it doubled
+ * the messages of a decision, and the caller's answer left after them.
+ */
 export function announceCommit(core: Core): void {
   for (const [peer, progress] of core.leading?.followers ?? []) {
     if (progress.commitSent >= core.commitIndex || progress.state === 'probe' || progress.inFlight.count > 0) continue
