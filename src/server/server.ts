@@ -50,6 +50,7 @@ export class CoordinatorServer {
   readonly #config: ServerConfig
   readonly #logger: ServerLogger
   readonly #replica: Replica
+  readonly #resources: readonly Resource<unknown>[]
   readonly #coordinator: Coordinator
   readonly #resolver: Resolver
   readonly #desk: AdminDesk
@@ -68,6 +69,7 @@ export class CoordinatorServer {
     this.#config = config
     this.#logger = logger
     this.#replica = replica
+    this.#resources = resources
     this.failed = failed
     this.#addresses = new Map(config.members.map(({ id, address }) => [id, address]))
     const { keepMs, keepCount, openMax } = config.transactions
@@ -164,6 +166,7 @@ export class CoordinatorServer {
     for (const session of this.#sessions) session.close('this coordinator is stopping')
     await this.#listener?.close()
     await this.#coordinator.close()
+    await Promise.allSettled(this.#resources.map((resource) => resource.inDoubt.close()))
   }
 
   async #open(endpoint: { readonly host: string; readonly port: number }, tls: TlsOptions | undefined): Promise<void> {
