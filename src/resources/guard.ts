@@ -4,6 +4,12 @@ import { BranchEndedError, BranchStatementRefusedError } from './errors.ts'
 /** Tags of statements that write only through functions; the database is asked whether they did. */
 const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'SET'])
 
+/**
+ * How long an abort waits for a statement that is under way. One that waits for a row lock may take for ever; its session is
+ * then closed, and the server rolls back as soon as it notices.
+ */
+export const ABORT_WAIT_MS = 500
+
 /** Methods of drivers that answer nothing. */
 const SYNCHRONOUS = new Set(['release', 'destroy', 'close'])
 
@@ -31,6 +37,11 @@ export class BranchGuard {
 
   get poisonedBy(): Error | undefined {
     return this.#poison
+  }
+
+  /** A statement of the application is under way. */
+  get isBusy(): boolean {
+    return this.#pending > 0
   }
 
   /** Statements the application has sent. */
@@ -91,6 +102,17 @@ export class BranchGuard {
   async end(): Promise<void> {
     this.#ended = true
     if (this.#pending > 0) await new Promise<void>((resolve) => this.#whenIdle.push(resolve))
+  }
+
+  /** Like `end`, but gives up waiting after `limitMs`. @returns whether every statement is over */
+  async endWithin(limitMs: number): Promise<boolean> {
+    let timer: NodeJS.Timeout | undefined
+    const patience = new Promise<void>((resolve) => {
+      timer = setTimeout(resolve, limitMs)
+    })
+    await Promise.race([this.end(), patience])
+    clearTimeout(timer)
+    return !this.isBusy
   }
 
   #finished(): void {

@@ -20,6 +20,8 @@ export interface ContractWorld<Session> {
   fail(session: Session): Promise<unknown>
   /** Sends any text. */
   send(session: Session, sql: string): Promise<unknown>
+  /** A statement that takes half a minute. */
+  readonly slow: string
   /** Committed rows with this key, seen from outside. */
   count(key: string): Promise<number>
   /** Kills the server with SIGKILL and starts it again. */
@@ -102,6 +104,21 @@ export function resourceContract<Session>(title: string, makeWorld: () => Promis
       expect(await branch.commit()).toEqual({ kind: 'done' })
       await expect(branch.abort()).rejects.toThrow(BranchEndedError)
       expect(await world.count(key)).toBe(1)
+    })
+
+    test('a branch is busy while a statement runs, and its abort does not wait for a slow one', {
+      timeout: 10_000,
+    }, async () => {
+      const { branch, key } = await beginWriting()
+      expect(branch.isBusy).toBe(false)
+      const statement = world.send(branch.session, world.slow).catch(() => {})
+      // postgres.js sends a query in the next microtask.
+      await new Promise((resolve) => setImmediate(resolve))
+      expect(branch.isBusy).toBe(true)
+      // Were the abort to wait for the statement, this test would run into its timeout.
+      expect(await branch.abort()).toEqual({ kind: 'done' })
+      expect(await world.count(key)).toBe(0)
+      void statement
     })
 
     test('a branch without any statement is read-only and needs no phase two', async () => {

@@ -1,6 +1,6 @@
 import { type Gid, makeGid, toError } from '../../base/index.ts'
 import { BranchAbortedError, BranchEndedError, BranchOutcomeUnknownError } from '../errors.ts'
-import { type BranchGuard, LEADING } from '../guard.ts'
+import { ABORT_WAIT_MS, type BranchGuard, LEADING } from '../guard.ts'
 import type { Branch, BranchIdentity, PrepareResult, SettleResult } from '../resource.ts'
 import { withLimit } from '../waiting.ts'
 import type { MysqlDriver, MysqlSession } from './driver.ts'
@@ -55,6 +55,10 @@ export class MysqlBranch<Client> implements Branch<Client> {
 
   get poisonedBy(): Error | undefined {
     return this.#parts.guard.poisonedBy
+  }
+
+  get isBusy(): boolean {
+    return this.#parts.guard.isBusy
   }
 
   prepare(): Promise<PrepareResult> {
@@ -166,8 +170,8 @@ export class MysqlBranch<Client> implements Branch<Client> {
     if (this.#prepared === undefined) {
       if (verb === 'COMMIT') throw new BranchEndedError(this.gid)
       this.#settled = verb
-      await this.#parts.guard.end()
-      await this.#rollBack()
+      if (await this.#parts.guard.endWithin(ABORT_WAIT_MS)) await this.#rollBack()
+      else this.#discard()
       return { kind: 'done' }
     }
     const vote = await this.#prepared

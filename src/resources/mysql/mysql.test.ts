@@ -51,6 +51,7 @@ describe.skipIf(!hasMariadb)(title, () => {
       send: (session, sql) => session.query(sql),
       count,
       crash,
+      slow: 'SELECT SLEEP(30)',
       hasEvidence: witness,
       detaches: false,
       close: async () => {
@@ -77,6 +78,7 @@ describe.skipIf(!hasMariadb)(title, () => {
       send: (session, sql) => query(session, sql),
       count,
       crash,
+      slow: 'SELECT SLEEP(30)',
       hasEvidence: false,
       detaches: false,
       close: async () => {

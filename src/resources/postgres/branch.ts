@@ -1,6 +1,6 @@
 import { type Gid, toError } from '../../base/index.ts'
 import { BranchAbortedError, BranchEndedError, BranchEscapedError, BranchOutcomeUnknownError } from '../errors.ts'
-import { type BranchGuard, LEADING } from '../guard.ts'
+import { ABORT_WAIT_MS, type BranchGuard, LEADING } from '../guard.ts'
 import type { Branch, PrepareResult, SettleResult } from '../resource.ts'
 import { withLimit } from '../waiting.ts'
 import type { DriverSession, PostgresDriver, Reply } from './driver.ts'
@@ -62,6 +62,10 @@ export class PostgresBranch<Client> implements Branch<Client> {
 
   get poisonedBy(): Error | undefined {
     return this.#parts.guard.poisonedBy
+  }
+
+  get isBusy(): boolean {
+    return this.#parts.guard.isBusy
   }
 
   prepare(): Promise<PrepareResult> {
@@ -191,8 +195,8 @@ export class PostgresBranch<Client> implements Branch<Client> {
     if (this.#prepared === undefined) {
       if (verb === 'COMMIT') throw new BranchEndedError(this.gid)
       this.#settled = verb
-      await this.#parts.guard.end()
-      await this.#rollBack()
+      if (await this.#parts.guard.endWithin(ABORT_WAIT_MS)) await this.#rollBack()
+      else this.#discard()
       return { kind: 'done' }
     }
     const vote = await this.#prepared

@@ -56,6 +56,7 @@ async function pgWorld(pool: pg.Pool): Promise<ContractWorld<pg.PoolClient>> {
     send: (session, sql) => session.query(sql),
     count,
     crash,
+    slow: 'SELECT pg_sleep(30)',
     hasEvidence: true,
     detaches: true,
     close: async () => {
@@ -78,6 +79,7 @@ resourceContract('postgres over postgres.js', async (): Promise<ContractWorld<po
     send: async (session, text) => session.unsafe(text),
     count,
     crash,
+    slow: 'SELECT pg_sleep(30)',
     hasEvidence: true,
     detaches: true,
     close: async () => {
