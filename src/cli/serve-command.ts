@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import { pino } from 'pino'
 import { CoordinatorServer, loadConfig, type Override, type ServerConfig } from '../server/index.ts'
+import { ExitCode, printError } from './output.ts'
 
 /** A flag that sets one key of the configuration. */
 interface ConfigFlag {
@@ -114,7 +115,12 @@ async function serve(config: ServerConfig): Promise<void> {
     process.once('disconnect', () => resolve('the supervisor is gone'))
   })
   const ending = await Promise.race([stopped.then((why) => ({ why })), server.failed.then((error) => ({ error }))])
-  if ('error' in ending) throw ending.error
+  if ('error' in ending) {
+    logger.fatal({ err: ending.error }, 'this coordinator can not go on; its process ends')
+    printError(ending.error)
+    // Fail-stop: open sockets would keep the process alive, and its clients waiting for answers that never come.
+    process.exit(ExitCode.failed)
+  }
   logger.info({ why: ending.why }, 'stopping: no new transactions are taken')
   await server.stop()
   logger.info('stopped')

@@ -9,7 +9,7 @@ export interface SessionServices {
   readonly desk: AdminDesk
   /** Where a leader takes clients. */
   readonly hint: (leader: NodeId | undefined) => LeaderHint | undefined
-  readonly onEnd: (session: ClientSession) => void
+  readonly onEnd: (session: ClientSession, reason: Error) => void
 }
 
 /** One connection of an application (or of the command line): its messages go to the coordinator, the answers come back. */
@@ -22,9 +22,9 @@ export class ClientSession {
     this.#connection = connection
     this.#services = services
     connection.onMessage = (message) => this.#receive(message)
-    connection.onClose = () => {
+    connection.onClose = (reason) => {
       this.#open = false
-      services.onEnd(this)
+      services.onEnd(this, reason)
     }
   }
 

@@ -11,6 +11,7 @@ import {
   listen,
   PROTOCOL_MAJOR,
   PROTOCOL_MINOR,
+  ProtocolError,
   type Rejected,
   type TlsOptions,
   tcpNetwork,
@@ -216,12 +217,21 @@ export class CoordinatorServer {
       coordinator: this.#coordinator,
       desk: this.#desk,
       hint: (leader) => this.#hint(leader),
-      onEnd: () => {
-        this.#sessions.delete(session)
+      onEnd: (ended, reason) => {
+        this.#sessions.delete(ended)
         this.#coordinator.clientGone()
+        this.#sayWhy(connection, reason)
       },
     })
     this.#sessions.add(session)
+  }
+
+  /** Applications come and go; one that can't speak the protocol is somebody's mistake. */
+  #sayWhy({ remote, remoteAddress }: Connection, reason: Error): void {
+    const { name } = remote as Hello
+    const level = reason instanceof ProtocolError ? 'warn' : 'debug'
+    const { code } = reason as { readonly code?: string }
+    this.#logger[level]({ remoteAddress, name, code }, `the connection of client ${name} ended: ${reason.message}`)
   }
 
   #hint(leader: NodeId | undefined): LeaderHint | undefined {
