@@ -136,23 +136,24 @@ export class RaftDriver {
   }
 
   #carryOut(effects: readonly RaftEffect[]): void {
+    // Messages first: a follower's way to durable is longer than ours by two hops, so it begins first. They promise
+    // nothing about our own write, for one that has only begun proves nothing (rule 2).
     const writes: WriteEffect[] = []
-    for (const effect of effects) if (effect.kind === 'write') writes.push(effect)
-    // The disk first: it is the slowest, and what is sent meanwhile promises nothing about it.
+    for (const effect of effects) {
+      if (effect.kind === 'write') writes.push(effect)
+      else if (effect.kind === 'send') this.#send(effect.message)
+    }
     this.#write(writes)
     for (const effect of effects) {
       if (this.#stopped) return
-      if (effect.kind !== 'write') this.#carryOutOne(effect)
+      if (effect.kind !== 'write' && effect.kind !== 'send') this.#carryOutOne(effect)
     }
     this.#uncommittedBytes = this.#raft.status().uncommittedBytes
   }
 
-  #carryOutOne(effect: Exclude<RaftEffect, { kind: 'write' }>): void {
+  #carryOutOne(effect: Exclude<RaftEffect, { kind: 'write' | 'send' }>): void {
     const { applier, reads } = this.#options
     switch (effect.kind) {
-      case 'send':
-        this.#send(effect.message)
-        break
       case 'apply':
         applier.push(effect.entries)
         break
