@@ -34,7 +34,10 @@ export interface CoordinatorParts {
   readonly logger?: Logger
   /** How to reach participants in other processes; without it a commit that needs their votes is aborted as unreachable. */
   readonly participants?: ParticipantPort
-  /** Joins the records of one turn; `setImmediate` when left out. */
+  /**
+   * Joins records into one log entry. `queueMicrotask` when left out: that joins what one read of a socket brought. The log joins
+   * the entries of a whole turn anyway, and a second `setImmediate` would cost a lone caller another round of the event loop.
+   */
   readonly schedule?: Schedule
   readonly observers?: readonly CoordinatorObserver[]
 }
@@ -243,7 +246,7 @@ export class Coordinator {
   #lead(term: number): void {
     if (this.#closed) return
     this.#stepDown(undefined)
-    const { log, clock, participants = noParticipants, schedule = setImmediate } = this.#parts
+    const { log, clock, participants = noParticipants, schedule = queueMicrotask } = this.#parts
     const leadership = new Leadership({
       term,
       log,

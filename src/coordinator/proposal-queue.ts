@@ -20,7 +20,7 @@ export interface Proposal {
   readonly reserve: boolean
 }
 
-/** Runs a task once this turn's other work is done. Node: `setImmediate`; the simulator has its own. */
+/** Runs a task once the work at hand is done, or this turn. Node: `queueMicrotask`; the simulator has its own. */
 export type Schedule = (task: () => void) => void
 
 export interface ProposalQueueParts {
