@@ -16,14 +16,22 @@ const UNSENT_MAX = 1_000_000
  */
 export class AckBook {
   readonly #clock: Clock
+  readonly #schedule: (task: () => void) => void
   #connection: Connection | undefined
   #recent: Ack[] = []
   #older: Ack[] = []
   #unsent: Ack[] = []
   #rotatedMs: number
+  #scheduled = false
+  readonly #flushScheduled = (): void => {
+    this.#scheduled = false
+    this.flush()
+  }
 
-  constructor(clock: Clock) {
+  /** @param schedule runs a task at the end of this turn of the event loop */
+  constructor(clock: Clock, schedule: (task: () => void) => void = setImmediate) {
     this.#clock = clock
+    this.#schedule = schedule
     this.#rotatedMs = clock.monotonicMs()
   }
 
@@ -32,10 +40,12 @@ export class AckBook {
     return this.#unsent.length > 0
   }
 
+  /** Sent at the end of the turn, together with what else leaves then: nobody waits for an ACK, and a write for each costs both sides. */
   add(txid: Txid, branches: readonly BranchId[]): void {
-    const ack: Ack = { kind: 'ack', txid, branches }
-    if (this.#connection?.send(ack) === true) this.#keep(ack)
-    else if (this.#unsent.length < UNSENT_MAX) this.#unsent.push(ack)
+    if (this.#unsent.length < UNSENT_MAX) this.#unsent.push({ kind: 'ack', txid, branches })
+    if (this.#scheduled || this.#connection === undefined) return
+    this.#scheduled = true
+    this.#schedule(this.#flushScheduled)
   }
 
   /** Another connection leads: it gets everything that its predecessor may have lost. */

@@ -95,6 +95,7 @@ export class RemoteCoordinators implements CoordinatorPort {
     this.#isClosed = true
     if (this.#nurse !== undefined) this.#options.clock.cancel(this.#nurse)
     this.#requests.close()
+    this.#acks.flush()
     for (const waiter of this.#waiters) this.#leave(waiter, new ConcordatClosedError())
     this.#fleet.close()
   }
