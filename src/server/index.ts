@@ -8,5 +8,6 @@ export {
 export type { ServerConfig, ServerConfigInput } from './config.ts'
 export { ConfigError } from './config-error.ts'
 export { loadConfig, type Override } from './config-file.ts'
-export { CoordinatorServer, type ServerLogger } from './server.ts'
+export { CoordinatorServer } from './server.ts'
+export type { ServerLogger } from './server-logger.ts'
 export type { MemberStatus, NodeStatus, ResourceStatus, TransactionCounts } from './status.ts'

@@ -11,12 +11,14 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 interface StatusSources {
   readonly coordinator: CoordinatorStatus
   readonly resolver: ResolverStatus
+  /** What is wrong with a database's settings. */
+  readonly fatalOf: (resource: string) => string | undefined
   readonly config: ServerConfig
   readonly uptimeMs: number
 }
 
 /** Gathers what `status` answers. */
-export function makeStatus({ coordinator, resolver, config, uptimeMs }: StatusSources): NodeStatus {
+export function makeStatus({ coordinator, resolver, fatalOf, config, uptimeMs }: StatusSources): NodeStatus {
   const { raft, bytesOnDisk, spaceLow } = coordinator.log
   return {
     cluster: config.cluster,
@@ -45,7 +47,7 @@ export function makeStatus({ coordinator, resolver, config, uptimeMs }: StatusSo
       name,
       inDoubt: inDoubtCount,
       oldestMs,
-      error,
+      error: error ?? fatalOf(name),
     })),
   }
 }

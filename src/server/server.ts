@@ -24,15 +24,9 @@ import { ClientSession } from './client-session.ts'
 import type { ServerConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { makeStatus } from './make-status.ts'
-import { openResources, reportFindings } from './open-resources.ts'
-
-/** The part of a logger (for example pino) that a server uses. */
-export interface ServerLogger {
-  debug(details: object, message: string): void
-  info(details: object, message: string): void
-  warn(details: object, message: string): void
-  error(details: object, message: string): void
-}
+import { openResources } from './open-resources.ts'
+import { ResourceChecks } from './resource-checks.ts'
+import type { ServerLogger } from './server-logger.ts'
 
 /** How long the decisions that are under way may take once the server was asked to stop. */
 const DRAIN_MS = 5_000
@@ -54,6 +48,7 @@ export class CoordinatorServer {
   readonly #resources: readonly Resource<unknown>[]
   readonly #coordinator: Coordinator
   readonly #resolver: Resolver
+  readonly #checks: ResourceChecks
   readonly #desk: AdminDesk
   readonly #addresses: ReadonlyMap<NodeId, string>
   readonly #sessions = new Set<ClientSession>()
@@ -94,6 +89,7 @@ export class CoordinatorServer {
       options: { scanMs: config.resolver.scanMs, graceMs: config.resolver.graceMs },
       logger,
     })
+    this.#checks = new ResourceChecks({ resources, clock: systemClock, logger })
     this.#desk = new AdminDesk({
       coordinator: this.#coordinator,
       log: replica,
@@ -132,7 +128,7 @@ export class CoordinatorServer {
     const server = new CoordinatorServer(config, logger, replica, resources, failed)
     try {
       await server.#open(endpoint, tls)
-      void reportFindings(resources, logger)
+      server.#checks.start()
     } catch (error) {
       await server.stop()
       throw error
@@ -150,6 +146,7 @@ export class CoordinatorServer {
     return makeStatus({
       coordinator: this.#coordinator.status(),
       resolver: this.#resolver.status(),
+      fatalOf: (resource) => this.#checks.fatalOf(resource),
       config: this.#config,
       uptimeMs: systemClock.monotonicMs() - this.#startedMs,
     })
@@ -163,6 +160,7 @@ export class CoordinatorServer {
     })
     await Promise.race([this.#coordinator.drain(), patience, this.failed])
     clearTimeout(timer)
+    this.#checks.close()
     await this.#resolver.close()
     for (const session of this.#sessions) session.close('this coordinator is stopping')
     await this.#listener?.close()

@@ -46,6 +46,6 @@ export interface ResourceStatus {
   readonly name: string
   readonly inDoubt: number
   readonly oldestMs: number | undefined
-  /** Why it could not be looked at, when it could not. */
+  /** Why it can't be looked at, or why transactions over it fail until somebody changes its settings. */
   readonly error: string | undefined
 }
