@@ -5,7 +5,7 @@ import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
-import { stringify } from 'yaml'
+import { parse, stringify } from 'yaml'
 import type { Txid } from '../../src/base/index.ts'
 import { systemClock } from '../../src/base/index.ts'
 import { RemoteCoordinators } from '../../src/client/index.ts'
@@ -106,6 +106,10 @@ export class Fleet {
     return this.#find(id).configFile
   }
 
+  pidOf(id: number): number | undefined {
+    return this.#find(id).child?.pid
+  }
+
   dataOf(id: number): string {
     return join(this.#find(id).home, 'data')
   }
@@ -126,11 +130,19 @@ export class Fleet {
     for (const { id } of this.#nodes) this.start(id)
   }
 
-  start(id: number): void {
+  /** Changes keys of a configuration that is not in use. */
+  rewrite(id: number, changes: Partial<ServerConfigInput>): void {
+    const { configFile } = this.#find(id)
+    writeFileSync(configFile, stringify({ ...parse(readFileSync(configFile, 'utf8')), ...changes }))
+  }
+
+  /** @param through a program to run instead, which gets the coordinator's command line and must `exec` it */
+  start(id: number, through: readonly string[] = []): void {
     const node = this.#find(id)
     if (node.child !== undefined) return
     const log = openSync(node.logFile, 'a')
-    const child = spawn(process.execPath, [program(), 'serve', '--config', node.configFile], {
+    const [command = '', ...args] = [...through, process.execPath, program(), 'serve', '--config', node.configFile]
+    const child = spawn(command, args, {
       // The channel ends the coordinator when the test process is gone, even by SIGKILL.
       stdio: ['ignore', log, log, 'ipc'],
       env: { ...plainEnvironment(), ...this.#env },
