@@ -1,5 +1,5 @@
 import { assert } from '../base/index.ts'
-import { isOutOfSpace } from './disk.ts'
+import { isOutOfSpace, writeAll } from './disk.ts'
 import { WalDamagedError } from './errors.ts'
 import {
   DATA_OFFSET,
@@ -116,6 +116,8 @@ class LogReader {
   #last: Scan | undefined
   /** Position up to which every batch was verified. */
   #verifiedEnd = DATA_OFFSET
+  /** What is wrong with the spares after `#last`, if it is not what a torn write leaves. */
+  #spareDamage: WalDamagedError | undefined
   allSparesBlank = true
 
   constructor(store: Store, onRecord: (record: StoredRecord) => void) {
@@ -131,8 +133,11 @@ class LogReader {
     segment.dataEnd = scan.end
     if (this.#last === undefined || scan.batches > 0) {
       this.#last = scan
+      this.#spareDamage = undefined
       this.allSparesBlank = true
     } else {
+      // The last batch may be the first of its segment, and then its mark may be what is bad.
+      this.#spareDamage ??= this.#damageAtEnd(scan)
       this.allSparesBlank &&= scan.blank
     }
   }
@@ -140,12 +145,15 @@ class LogReader {
   /** The scan that holds the end of the log. @throws WalDamagedError when the end is bad in a way that no torn write is */
   finish(): Scan {
     assert(this.#last !== undefined, 'a log has a segment')
-    const { segment, bytes, bad } = this.#last
-    const found = this.#last.blank ? -1 : findRecord(bytes, bad, segment.base, this.#store.salt)
-    if (found >= 0 && !hasLostSector(bytes, bad, found)) {
-      throw this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`)
-    }
+    const damage = this.#damageAtEnd(this.#last) ?? this.#spareDamage
+    if (damage !== undefined) throw damage
     return this.#last
+  }
+
+  #damageAtEnd({ segment, bytes, bad, blank }: Scan): WalDamagedError | undefined {
+    const found = blank ? -1 : findRecord(bytes, bad, segment.base, this.#store.salt)
+    if (found < 0 || hasLostSector(bytes, bad, found)) return undefined
+    return this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`)
   }
 
   async #load(segment: Segment): Promise<Buffer> {
@@ -302,14 +310,15 @@ async function dropUnusableSpares(
  * valid data once new batches have grown up to them. So the segment is copied, without the torn rest and with a
  * mark that proves its end, to a new file, which takes the old one's name when it is synced.
  *
- * A last batch that is a mark alone needs no proof: it says nothing that its own loss would make wrong. The next
- * batch takes its place. That is what a clean close leaves, so a clean restart copies nothing.
+ * A last batch that is a mark alone says nothing that its own loss would make wrong: it is only written again where it
+ * stands. That is what a clean close leaves, so a clean restart copies nothing. The next batch goes behind it, never
+ * over it: a write that is torn over old bytes has no lost sector of zeros, and would look like damage.
  */
 async function settleEnd(store: Store, segments: Segment[], scan: Scan): Promise<void> {
   const { segment, bytes, end } = scan
   if (scan.blank && scan.batches === 0) return
   if (scan.blank && scan.lastCount === 0) {
-    segment.dataEnd = scan.lastAt
+    await writeAgain(store, segment, bytes.subarray(scan.lastAt, end), scan.lastAt)
     return
   }
   const marked = end + MARK_BYTES <= segment.size
@@ -320,6 +329,17 @@ async function settleEnd(store: Store, segments: Segment[], scan: Scan): Promise
     encodeMark(content, end - DATA_OFFSET, position, store.salt, { syncedUpTo: position, bytes: 0, count: 0 })
   }
   await replaceSegment(store, segments, segment, content)
+  segment.dataEnd = DATA_OFFSET + content.length
+}
+
+/** Writes bytes in place that read well already, so that they are not in the page cache alone. A crash amid it is none. */
+async function writeAgain(store: Store, segment: Segment, bytes: Buffer, offset: number): Promise<void> {
+  const file = await store.disk.openFile(segmentPath(store.directory, segment.number), { durable: true })
+  try {
+    await writeAll(file, bytes, offset)
+  } finally {
+    await file.close()
+  }
 }
 
 /** On a full disk the copy takes the room of the last spare: a full disk must not keep a node from starting again. */
