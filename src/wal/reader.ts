@@ -113,7 +113,8 @@ class Window {
   /** Reads the file from `offset` on, unless `length` bytes are here already. New memory: records keep views of the old. */
   async load(offset: number, length: number): Promise<void> {
     if (this.has(offset, length)) return
-    const wanted = Math.min(Math.max(length, this.#readBytes), this.#segment.size - offset)
+    // Not beyond what is durable now: a write may complete while this reads, and its old bytes must not be taken for it.
+    const wanted = Math.min(Math.max(length, this.#readBytes), this.#segment.dataEnd - offset)
     const bytes = Buffer.allocUnsafeSlow(wanted)
     this.bytes = bytes.subarray(0, await this.#file.read(bytes, offset))
     this.start = offset

@@ -117,6 +117,9 @@ export class Wal {
   #state: 'running' | 'closing' | 'closed' | 'failed' = 'running'
   #failure: WalFailedError | undefined
   #markTimer: Timer | undefined
+  #closing: Promise<void> | undefined
+  /** Called when no write is under way any more: `close` waits for it. */
+  #onIdle: (() => void) | undefined
   readonly #memory: Buffer[] = []
   /** Reads and `close` that wait until everything before a position is durable. */
   #waiters: { readonly position: number; readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
@@ -250,14 +253,21 @@ export class Wal {
   }
 
   /** Writes what was appended, marks a clean end, and gives the directory free. Nothing may be appended afterwards. */
-  async close(): Promise<void> {
-    if (this.#state === 'closing' || this.#state === 'closed') return
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
     if (this.#state === 'running') {
       this.#state = 'closing'
       await this.#drain().catch(() => undefined)
     }
     if (this.#markTimer !== undefined) this.#clock.cancel(this.#markTimer)
     await this.#spares.close()
+    // After a failure a write may still be under way. Its descriptor must not be closed under it: the number could go
+    // to another file, of the application even, and the bytes with it.
+    if (this.#writing !== undefined) await new Promise<void>((resolve) => (this.#onIdle = resolve))
     for (const segment of this.#segments) await this.#closeFile(segment)
     await this.#release()
     this.#state = 'closed'
@@ -354,15 +364,16 @@ export class Wal {
     this.#writing = batch
     const bytes = batch.finish(this.#durableEnd)
     segment.file.write(bytes, batch.place.offset, (error) => {
-      if (error !== null) return this.#fail(`a write to ${this.#pathOf(segment)} failed`, error)
-      this.#written(batch, segment)
+      assert(this.#writing === batch, 'one write at a time')
+      this.#writing = undefined
+      if (error === null) this.#written(batch, segment)
+      else this.#fail(`a write to ${this.#pathOf(segment)} failed`, error)
+      if (this.#writing === undefined) this.#onIdle?.()
     })
   }
 
   #written(batch: Batch, segment: Segment): void {
     if (this.#failure !== undefined) return
-    assert(this.#writing === batch, 'one write at a time')
-    this.#writing = undefined
     segment.dataEnd = batch.end
     this.#durableEnd = segment.base + batch.end
     this.#unproven = batch.count > 0
