@@ -1,7 +1,7 @@
 import { type Command, Option } from 'commander'
 import { askLeader } from '../server/index.ts'
 import type { TransactionView } from '../txn/index.ts'
-import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
+import { addCoordinatorOptions, askOptions, type CoordinatorFlags, wholeNumber } from './coordinator-option.ts'
 import { printJson, printTable } from './output.ts'
 
 const STATES = ['open', 'preparing', 'committed', 'aborted', 'heuristic'] as const
@@ -16,7 +16,7 @@ export function addListCommand(program: Command): void {
   addCoordinatorOptions(program.command('list'))
     .description('transactions that are open, or need an operator')
     .addOption(new Option('--state <state>', 'which ones').choices(STATES).default('open'))
-    .addOption(new Option('--limit <n>', 'at most this many').default(50).argParser(Number))
+    .addOption(new Option('--limit <n>', 'at most this many').default(50).argParser(wholeNumber))
     .action(async (flags: ListFlags) => {
       const found = await askLeader(
         flags.coordinators,

@@ -1,3 +1,4 @@
+export { parseAddress } from './address.ts'
 export {
   AdminRefusedError,
   type AskOptions,
