@@ -7,7 +7,7 @@ import { ApplyFailedError } from './errors.ts'
 const SLICE_MS = 5
 /** The same bound in entries, for clocks that stand still while we work. */
 const SLICE_ENTRIES = 4096
-/** Beyond so many bytes of waiting entries, replay reads no more from disk. */
+/** Beyond so many bytes of waiting entries, replay reads no more from disk, and a leader takes no proposals. */
 const BACKLOG_BYTES_MAX = 8 * 1024 * 1024
 
 type Item =
@@ -57,6 +57,11 @@ export class Applier {
     return this.#appliedIndex
   }
 
+  /** False while so much waits to be applied that no more should be added. */
+  get hasRoom(): boolean {
+    return this.#backlogBytes <= BACKLOG_BYTES_MAX
+  }
+
   start(handler: DecisionLogHandler): void {
     this.#handler = handler
     this.#schedule()
@@ -96,7 +101,7 @@ export class Applier {
 
   /** Runs `task` once the entries that wait are few enough to read more from disk. */
   whenRoom(task: () => void): void {
-    this.#when(() => this.#backlogBytes <= BACKLOG_BYTES_MAX, task)
+    this.#when(() => this.hasRoom, task)
   }
 
   /** Applies nothing more. */

@@ -76,12 +76,18 @@ export class RaftDriver {
     this.schedule()
   }
 
-  /** Takes a proposal, if the core will have room for it. Call only while this node leads. */
+  /**
+   * Takes a proposal, if the core will have room for it. Call only while this node leads.
+   *
+   * What is committed counts as well until this node has written and applied it: the others may be a majority without
+   * our disk, and faster than our state machine, and then nothing else would bound our memory.
+   */
   propose(payload: Uint8Array): boolean {
+    const { storage, applier, uncommittedBytesMax } = this.#options
     const bytes = payload.length + ENTRY_OVERHEAD_BYTES
-    const under = this.#uncommittedBytes + this.#proposedBytes
+    const under = Math.max(this.#uncommittedBytes, storage.pendingBytes) + this.#proposedBytes
     // The core's own rule, in advance: one proposal is always taken when nothing waits.
-    if (under > 0 && under + bytes > this.#options.uncommittedBytesMax) return false
+    if ((under > 0 && under + bytes > uncommittedBytesMax) || !applier.hasRoom) return false
     this.#proposedBytes += bytes
     this.#proposals.push(payload)
     this.schedule()

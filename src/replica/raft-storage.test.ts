@@ -142,6 +142,14 @@ test('a load that is overtaken by a cut of the log never returns what was cut', 
   expect(await texts(target, 3, 3)).toEqual(['2:3'])
 })
 
+test('a load of entries that are cut off before it begins returns none', async () => {
+  const target = await open()
+  await append(target, write(entriesOf(1, 1, 10), hardState(1)))
+  await append(target, write(entriesOf(2, 5, 5), hardState(2)))
+  expect(await texts(target, 8, 10)).toEqual([])
+  expect((await texts(target, 5, 10)).at(-1)).toBe('2:5')
+})
+
 test.each([
   ['a record of an unknown type', 77, Buffer.from('x'), /unknown type 77/],
   ['a record that ends early', RecordType.entries, Buffer.from([0, 0, 0]), /kind "entries"/],

@@ -39,6 +39,7 @@ export class RaftStorage {
   readonly #recordBytesMax: number
   #durableIndex: LogIndex
   #lastIndex: LogIndex
+  #pendingBytes = 0
   /** Times that the log was cut: a load that was under way may find nothing. */
   #cuts = 0
 
@@ -92,12 +93,17 @@ export class RaftStorage {
     return this.#durableIndex
   }
 
+  /** Bytes appended that are not on disk yet. */
+  get pendingBytes(): number {
+    return this.#pendingBytes
+  }
+
   /**
    * Appends all writes of one turn, and what was learnt of peers, as one batch of the durable log; then, once it is on
    * disk, calls `onDurable`. Calls complete in order.
    */
   append(writes: readonly WriteEffect[], peers: readonly PeerRecord[], onDurable: () => void): void {
-    const batch: Batch = { records: [], firstIndexes: [] }
+    const batch: Batch = { records: [], firstIndexes: [], bytes: 0 }
     let lastIndex: LogIndex | undefined
     for (const peer of peers) addRecord(batch, RecordType.peer, encodePeer(peer))
     for (const { hardState, entries } of writes) {
@@ -105,7 +111,10 @@ export class RaftStorage {
       this.#addEntries(batch, entries)
       lastIndex = entries.at(-1)?.index ?? lastIndex
     }
+    const { bytes } = batch
+    this.#pendingBytes += bytes
     const positions = this.#wal.append(batch.records, () => {
+      this.#pendingBytes -= bytes
       if (lastIndex !== undefined) this.#durableIndex = lastIndex
       onDurable()
     })
@@ -117,6 +126,8 @@ export class RaftStorage {
    * Fewer, even none, only when they were overwritten meanwhile: then nobody needs them any more.
    */
   async load(from: LogIndex, to: LogIndex, bytesMax: number): Promise<Entry[]> {
+    // A load may have waited for room, and the log was cut and ends before it by now.
+    if (from > this.#lastIndex) return []
     const row = this.#entryIndex.rowOf(from)
     assert(row >= 0, 'only entries that are in the log are loaded')
     const load = new Load(this.#entryIndex, row, from, to, bytesMax)
@@ -155,11 +166,13 @@ export class RaftStorage {
 interface Batch {
   readonly records: WalRecord[]
   readonly firstIndexes: (LogIndex | undefined)[]
+  bytes: number
 }
 
 function addRecord(batch: Batch, type: number, payload: Buffer, firstIndex?: LogIndex): void {
   batch.records.push({ type, payload })
   batch.firstIndexes.push(firstIndex)
+  batch.bytes += payload.length
 }
 
 /** One `load` under way: picks the wanted entries out of the records that pass by. */
