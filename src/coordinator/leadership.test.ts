@@ -266,10 +266,44 @@ test('what is older than the watermark is refused as TXN_TOO_OLD, and an inquiry
   const answer = bench.commit(old)
   await settle()
   bench.ack(old, 0, 1)
-  await bench.clock.advance(6_000)
+  await bench.clock.advance(20_000)
   expect(answer.word).toBe('committed')
   expect(bench.kinds()).toEqual(['commit', 'completed', 'watermark'])
   const older = newTxid(1_600_000_000_000)
   expect([bench.commit(older).word, bench.inquire(older).word]).toEqual(['refused TXN_TOO_OLD', 'forgotten'])
   expect(bench.commit(older, [branch(0, 'flights')]).word).toBe('refused TXN_TOO_OLD')
+})
+
+test('a commit whose txid lies more than an hour ahead of the leader’s clock is refused as TXN_TOO_NEW, and leaves nothing behind', async () => {
+  const bench = await Bench.leading()
+  const nowMs = bench.clock.wallMs()
+  const [early, late] = [newTxid(nowMs + 3_600_000), newTxid(nowMs + 3_600_001)]
+  const answers = [bench.commit(early), bench.commit(late)]
+  await settle()
+  expect(answers.map(({ word }) => word)).toEqual(['committed', 'refused TXN_TOO_NEW'])
+  expect(bench.coordinator.knowledge(late).kind).toBe('unknown')
+})
+
+test('P7: a branch that is prepared under a txid from the future is still aborted when somebody asks', async () => {
+  const bench = await Bench.leading()
+  const asked = bench.inquire(newTxid(bench.clock.wallMs() + 86_400_000))
+  await settle()
+  expect(asked.word).toBe('aborted presumed')
+})
+
+test('a leader whose wall clock jumps ahead refuses nobody: the watermark stays behind its clients’ clocks', async () => {
+  const bench = await Bench.leading({ keepMs: 0, keepCount: 0 })
+  const madeMs = bench.clock.wallMs()
+  bench.clock.jump(86_400_000)
+  const first = newTxid(madeMs)
+  bench.commit(first)
+  await settle()
+  bench.ack(first, 0, 1)
+  await bench.clock.advance(30_000)
+  expect(bench.kinds()).not.toContain('watermark')
+  const second = bench.commit(newTxid(madeMs))
+  await settle()
+  expect(second.word).toBe('committed')
+  await bench.clock.advance(60_000)
+  expect(bench.kinds()).toContain('watermark')
 })

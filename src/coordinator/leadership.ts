@@ -60,6 +60,8 @@ export class Leadership {
   readonly #watermark: Timer
   #spaceLow = false
   #over = false
+  /** The newest txid's time less this node's monotonic time: what the clients' clocks say. */
+  #clientsOffsetMs: number | undefined
   /** Set while the coordinator drains: new transactions are refused. */
   draining = false
   readonly delivery: DecisionDelivery
@@ -239,7 +241,7 @@ export class Leadership {
   }
 
   #commitNew({ txid, branches, timeoutMs }: CommitRequest, reply: ReplyTo): Refusal | undefined {
-    const refused = this.#overload() ?? this.#closedToNew()
+    const refused = this.#overload() ?? this.#closedToNew() ?? this.#tooNew(txid)
     if (refused !== undefined) return refused
     const proposer = this.#newOpen(txid, branches, reply)
     const boundedMs = boundTimeout(timeoutMs, this.#parts.options.timeoutMaxMs)
@@ -270,7 +272,9 @@ export class Leadership {
   }
 
   #newOpen(txid: Txid, branches: readonly BranchRecord[] | undefined, reply: ReplyTo | undefined): OpenTransaction {
-    const open = new OpenTransaction(txid, branches, this.#parts.clock.monotonicMs(), this.#dropped)
+    const nowMs = this.#parts.clock.monotonicMs()
+    this.#clientsOffsetMs = Math.max(this.#clientsOffsetMs ?? Number.NEGATIVE_INFINITY, txidTimeMs(txid) - nowMs)
+    const open = new OpenTransaction(txid, branches, nowMs, this.#dropped)
     if (reply !== undefined) open.wait(reply)
     this.#open.set(txid, open)
     return open
@@ -337,11 +341,32 @@ export class Leadership {
     return this.#spaceLow ? refusal('DISK_FULL') : undefined
   }
 
+  /**
+   * A txid from the future stays behind no watermark for as long as its clock is ahead, so its outcome could not be
+   * forgotten. Only commits are refused: a branch that is prepared under such a txid holds locks until somebody may
+   * write its abort. The watermark is time that the fleet agreed on; a leader whose own clock fell behind goes by it.
+   */
+  #tooNew(txid: Txid): Refusal | undefined {
+    const { clock, ledger, options } = this.#parts
+    const aheadMs = txidTimeMs(txid) - Math.max(clock.wallMs(), ledger.watermarkMs)
+    if (aheadMs <= options.aheadMaxMs) return undefined
+    const seconds = Math.round(aheadMs / 1_000)
+    return refusal(
+      'TXN_TOO_NEW',
+      undefined,
+      `the txid was made ${seconds} s ahead of this coordinator’s clock, so nothing was done; set the clocks of client and coordinators right, then begin a new transaction`,
+    )
+  }
+
   #housekeeping(): void {
     const { ledger, log, clock, options } = this.#parts
     this.#spaceLow = log.status().spaceLow
+    // Nobody has begun anything: there is nothing to forget, and no clock to compare with.
+    if (this.#clientsOffsetMs === undefined) return
     const { keepMs, keepCount, fenceMs } = options
-    const beforeMs = ledger.suggestWatermark({ nowMs: clock.wallMs(), keepMs, keepCount, fenceMs })
+    // Of two clocks the one that is behind: a leader's that jumped ahead would make every running transaction too old.
+    const nowMs = Math.min(clock.wallMs(), this.#clientsOffsetMs + clock.monotonicMs())
+    const beforeMs = ledger.suggestWatermark({ nowMs, keepMs, keepCount, fenceMs })
     if (beforeMs !== undefined && beforeMs > ledger.watermarkMs) this.propose({ kind: 'watermark', beforeMs })
   }
 

@@ -29,6 +29,8 @@ export interface CoordinatorOptions {
   readonly keepCount: number
   /** The watermark stays at least this far behind the clock: a commit may still come for a txid as old as this. */
   readonly fenceMs: number
+  /** A commit whose txid was made later than this ahead of the leader's clock is refused with TXN_TOO_NEW. */
+  readonly aheadMaxMs: number
   /** The granularity of deadlines and re-sends. */
   readonly tickMs: number
 }
@@ -52,5 +54,6 @@ export const COORDINATOR_DEFAULTS: CoordinatorOptions = {
   keepCount: 100_000,
   // Twice the default transaction timeout of 30 s.
   fenceMs: 60_000,
+  aheadMaxMs: 3_600_000,
   tickMs: 10,
 }

@@ -12,6 +12,8 @@ const MESSAGES: Record<RefusalCode, string> = {
   WRONG_CLUSTER: 'the request names another cluster, so nothing was done; check which coordinators the client talks to',
   TXN_TOO_OLD:
     'the txid is older than what the coordinators remember, so it can not be committed any more; begin a new transaction',
+  TXN_TOO_NEW:
+    'the txid lies too far ahead of this coordinator’s clock, so nothing was done; set the clocks right, then begin a new transaction',
   TXN_OTHER_BRANCHES:
     'this txid is known with other branches, so nothing was done; use a new txid for every transaction',
   TXN_VOTES_INCOMPLETE:
@@ -26,6 +28,7 @@ const RETRYABLE: Record<RefusalCode, boolean> = {
   DISK_FULL: true,
   WRONG_CLUSTER: false,
   TXN_TOO_OLD: false,
+  TXN_TOO_NEW: false,
   TXN_OTHER_BRANCHES: false,
   TXN_VOTES_INCOMPLETE: false,
   SHUTTING_DOWN: true,

@@ -53,6 +53,8 @@ export type RefusalCode =
   | 'WRONG_CLUSTER'
   /** The txid is older than the watermark: it can't be committed any more. */
   | 'TXN_TOO_OLD'
+  /** The txid was made more than an hour ahead of the leader's clock: it could not be forgotten for as long. Nothing was done. */
+  | 'TXN_TOO_NEW'
   /** The txid is known with other branches. */
   | 'TXN_OTHER_BRANCHES'
   /** A branch has neither a vote nor a way to be asked for one, no branch is named, or one is named twice. */

@@ -10,6 +10,7 @@ interface Waiting {
 /** A clock that stands still until a test moves it. */
 export class VirtualClock implements Clock {
   #nowMs = 1_000
+  #jumpedMs = 0
   #order = 0
   readonly #waiting = new Set<Waiting>()
 
@@ -18,7 +19,12 @@ export class VirtualClock implements Clock {
   }
 
   wallMs(): number {
-    return 1_750_000_000_000 + this.#nowMs
+    return 1_750_000_000_000 + this.#nowMs + this.#jumpedMs
+  }
+
+  /** Somebody sets the wall clock. */
+  jump(ms: number): void {
+    this.#jumpedMs += ms
   }
 
   after(delayMs: number, task: () => void): Timer {
