@@ -50,11 +50,12 @@ export class BranchSettler {
   /**
    * Ends a branch that its database lists as prepared. True when it has ended.
    *
+   * @param mayPresume false: a branch of an unknown transaction is left alone for now
    * @throws whatever the database throws
    */
-  async settlePrepared(branch: PreparedBranch): Promise<boolean> {
+  async settlePrepared(branch: PreparedBranch, mayPresume: boolean): Promise<boolean> {
     this.#misses.delete(keyOf(branch.txid, branch))
-    const decision = decisionOf(await this.#ask(branch.txid))
+    const decision = decisionOf(await this.#ask(branch.txid, mayPresume))
     if (decision === undefined) return false
     const result = await this.#end(branch, decision)
     const { logger, resource } = this.#parts
@@ -93,10 +94,10 @@ export class BranchSettler {
     return miss.count >= options.evidenceTries && nowMs - miss.sinceMs >= options.graceMs
   }
 
-  async #ask(txid: Txid): Promise<Knowledge | undefined> {
+  async #ask(txid: Txid, mayPresume: boolean): Promise<Knowledge | undefined> {
     const { coordinator, clusterId } = this.#parts
     const known = coordinator.knowledge(txid)
-    if (known.kind !== 'unknown') return known
+    if (known.kind !== 'unknown' || !mayPresume) return known
     return new Promise((resolve) =>
       coordinator.inquire({ clusterId, txid, settle: true }, (reply) =>
         resolve(reply.kind === 'outcome' ? reply.outcome : undefined),

@@ -33,7 +33,7 @@ test('a branch of an unknown transaction is rolled back, after the abort was wri
   bench.log.held = true
   const txid = newTxid()
   const gid = flights.prepare(txid, 0)
-  await bench.clock.advance(100)
+  await bench.clock.advance(1_300)
   expect(bench.log.waitingRecords()).toMatchObject([{ kind: 'aborted', txid, reason: 'presumed' }])
   expect(flights.done).toEqual([])
   bench.log.commit()
@@ -55,7 +55,7 @@ test('a branch of an aborted or a forgotten transaction is rolled back', async (
   const bench = await Bench.leading({ keepMs: 0, keepCount: 0, fenceMs: 0 })
   const [aborted, forgotten] = [newTxid(), newTxid(1_700_000_000_000)]
   bench.abort(forgotten)
-  await bench.clock.advance(6_000)
+  await bench.clock.advance(20_000)
   expect(bench.coordinator.knowledge(forgotten).kind).toBe('forgotten')
   bench.abort(aborted)
   await settle()
@@ -242,6 +242,8 @@ test('the resolver works only while its coordinator leads, and a new leader’s 
   const next = await bench.successor()
   resolverOf(next, {}, flights)
   await next.clock.advance(50)
+  expect(flights.scans).toBe(before + 1)
+  await next.clock.advance(1_300)
   expect(flights.done).toEqual([`abort ${gid}`])
 })
 
@@ -262,7 +264,7 @@ test('status counts branches in doubt, tells the oldest age, and how long settle
   bench.commit(open, MIXED)
   flights.prepare(open, 0, 3_000)
   flights.prepare(newTxid(), 0, 2_000)
-  await bench.clock.advance(1_000)
+  await bench.clock.advance(1_300)
   const [status] = resolver.status().resources
   expect(status).toMatchObject({ inDoubtCount: 1, settledCount: 1, recentDoubtMs: [2_000] })
   expect(status?.oldestMs).toBeGreaterThanOrEqual(3_000)
@@ -293,11 +295,12 @@ test('evidence is forgotten only up to the watermark, and not beyond an open tra
 test('a hundred branches left behind are settled in one scan, a few at a time', async () => {
   const { bench, flights } = await world({ concurrency: 4 })
   for (let i = 0; i < 100; i++) flights.prepare(newTxid(), 0)
-  await bench.clock.advance(1)
+  await bench.clock.advance(1_200)
   for (let turn = 0; turn < 200 && flights.prepared.size > 0; turn++) await settle()
   expect(flights.prepared.size).toBe(0)
   expect(flights.atOnceMax).toBe(4)
-  expect(flights.scans).toBe(1)
+  // The first one leaves them the grace time that a new leader gives.
+  expect(flights.scans).toBe(2)
   expect(bench.coordinator.status().abortedCount).toBe(100)
 })
 
@@ -309,4 +312,21 @@ test('ended branches beyond endedBranchesMax follow soon after', async () => {
   for (const txid of txids) flights.evidenceOf.set(makeGid(CLUSTER, txid, 0 as BranchId), 'committed')
   await bench.clock.advance(5_800)
   expect(bench.coordinator.status().undeliveredCount).toBe(0)
+})
+
+test('P6: at a new leader live applications get the grace time to repeat their commit requests, whatever the age of their branches', async () => {
+  const { bench, flights, hotels } = await world()
+  const txid = newTxid()
+  const gids = [flights.prepare(txid, 0), hotels.prepare(txid, 1)]
+  await bench.clock.advance(500)
+  bench.commit(txid)
+  await bench.clock.advance(2_000)
+  expect([...flights.done, ...hotels.done]).toEqual(gids.map((gid) => `commit ${gid}`))
+})
+
+test('P7: a branch whose database set its clock back is settled all the same', async () => {
+  const { bench, flights } = await world()
+  const gid = flights.prepare(newTxid(), 0, -86_400_000)
+  await bench.clock.advance(7_000)
+  expect(flights.done).toEqual([`abort ${gid}`])
 })

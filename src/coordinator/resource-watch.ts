@@ -48,6 +48,8 @@ export class ResourceWatch {
   #lastForgottenMs = Number.NEGATIVE_INFINITY
   #failures = 0
   #running = false
+  /** When this leadership began. */
+  #startedMs = 0
   #scanning = false
   #timer: Timer | undefined
   #dueMs = Number.POSITIVE_INFINITY
@@ -76,6 +78,7 @@ export class ResourceWatch {
   /** Scans now, again when what it found has outlived its grace time, and then periodically. */
   start(): void {
     this.#running = true
+    this.#startedMs = this.#parts.clock.monotonicMs()
     this.#failures = 0
     this.#settler.reset()
     this.alert()
@@ -196,7 +199,10 @@ export class ResourceWatch {
 
   async #settlePrepared(branch: PreparedBranch, ageMs: number): Promise<void> {
     const foundMs = this.#parts.clock.monotonicMs()
-    if (!(await this.#settler.settlePrepared(branch))) return
+    // A commit request that waited for this leader may come only now, however long the election took: nobody presumes
+    // an abort before its client had the grace time to reach us.
+    const mayPresume = foundMs - this.#startedMs >= this.#parts.options.graceMs
+    if (!(await this.#settler.settlePrepared(branch, mayPresume))) return
     this.#inDoubtCount--
     this.#doubts.add(ageMs + this.#parts.clock.monotonicMs() - foundMs)
   }
@@ -209,7 +215,8 @@ export class ResourceWatch {
     for (const { gid, ageMs } of listed) {
       const seenMs = this.#firstSeenMs.get(gid) ?? nowMs
       firstSeenMs.set(gid, seenMs)
-      ages.set(gid, ageMs ?? nowMs - seenMs)
+      // A branch from the future says that the database's clock was set back: then ours counts.
+      ages.set(gid, ageMs !== undefined && ageMs >= 0 ? ageMs : nowMs - seenMs)
     }
     this.#firstSeenMs = firstSeenMs
     this.#inDoubtCount = listed.length
