@@ -81,7 +81,7 @@ export class ActiveTransaction implements Transaction, Deadline {
   }
 
   enlist<Session>(resource: Resource<Session>): Promise<Session> {
-    if (this.#ended || this.#doom !== undefined) return Promise.reject(new TransactionEndedError(this.txid))
+    if (this.#ended || this.#doom !== undefined) return refusedQuietly(new TransactionEndedError(this.txid))
     const enlistment = this.#byResource.get(resource) ?? this.#begin(resource)
     // The map's key is the resource itself, so the branch has its session type.
     const session = enlistment.opening.then((branch) => branch.session as Session)
@@ -190,6 +190,16 @@ export class ActiveTransaction implements Transaction, Deadline {
     this.dispose()
     this.#rejectDoomed(this.#doom ?? error)
   }
+}
+
+/**
+ * A rejection that does not end the process when nobody awaits it yet: a callback that starts several enlistments and
+ * awaits them one by one is still awaiting the first when the time is over, which is nothing that it did wrong.
+ */
+function refusedQuietly(error: Error): Promise<never> {
+  const refused = Promise.reject(error)
+  refused.catch(() => {})
+  return refused
 }
 
 const TOO_MANY = `a transaction has at most ${BRANCHES_MAX} branches; split the work, or enlist each database once`

@@ -277,3 +277,21 @@ describe('close()', () => {
     expect(port.isClosed).toBe(true)
   })
 })
+
+test('enlisting after the time was over rejects, and does not end the process when nobody awaits it at that moment', async () => {
+  let enlisted: Promise<unknown> | undefined
+  let ended: () => void = () => {}
+  const over = new Promise<void>((resolve) => {
+    ended = resolve
+  })
+  const work = concordat.transaction({ timeoutMs: 30 }, async (tx) => {
+    await new Promise((resolve) => tx.signal.addEventListener('abort', resolve))
+    enlisted = tx.enlist(first)
+    // An application that starts both and awaits them later.
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    ended()
+  })
+  expect(await failure(work)).toMatchObject({ reason: 'deadline' })
+  await over
+  await expect(enlisted).rejects.toMatchObject({ code: 'TXN_ENDED' })
+})
