@@ -35,6 +35,8 @@ export interface FleetEvents {
   onCluster(clusterId: ClusterId): void
   /** The open connection to the leader, as far as anybody knows one. Comes only when it changes. */
   onLeader(connection: Connection | undefined): void
+  /** The leader that we talk to already says itself that it leads: from now on it counts what it is sent. */
+  onServing(connection: Connection): void
   /** An answer to a request. */
   onReply(message: ServerMessage, connection: Connection): void
 }
@@ -206,7 +208,10 @@ export class Fleet {
     if (message.kind === 'outcome' || message.kind === 'refused' || message.kind === 'adminResult') {
       this.#events.onReply(message, connection)
     } else if (message.kind === 'leader') {
+      const wasActive = connection === this.#active
       this.learn(message.leader, connection)
+      const isItself = message.leader?.nodeId === member.nodeId
+      if (isItself && wasActive && connection === this.#active) this.#events.onServing(connection)
     }
   }
 

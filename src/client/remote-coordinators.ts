@@ -42,6 +42,8 @@ export class RemoteCoordinators implements CoordinatorPort {
         this.#requests.switchTo(connection)
         this.#acks.switchTo(connection)
       },
+      // The others name a new leader before it has applied its term's first entry, and until then it drops ACKs.
+      onServing: (connection) => this.#acks.switchTo(connection),
       onReply: (message, connection) => this.#requests.onReply(message, connection),
     })
     this.#requests = new RequestTable({
