@@ -10,6 +10,7 @@ import { Fleet } from './fleet.ts'
 import { InDoubtWatch } from './in-doubt-watch.ts'
 import { Killer } from './killer.ts'
 import { type DemoReport, describeReport, isGood, makeReport } from './report.ts'
+import { StopRequest } from './stop-request.ts'
 import { Tally } from './tally.ts'
 import { LineView, TerminalView, type View } from './view.ts'
 import { World } from './world.ts'
@@ -41,14 +42,14 @@ const SETTLE_MS = 30_000
 export async function runDemo(options: DemoOptions): Promise<number> {
   const live = process.stdout.isTTY === true && !options.json
   const view: View = live ? new TerminalView(process.stdout) : new LineView(process.stderr)
-  const stop = new StopRequest(live)
+  const stop = new StopRequest(live, () => view.say('stopping'))
   const stage = new Stage(options, view)
   try {
     await stage.setUp(stop)
     await stage.play(stop)
-    const { report, found } = await stage.end()
+    const { report, found } = await Promise.race([stage.end(), stop.insisted])
     view.close()
-    if (!options.json) console.log(describeReport(report, found, pc))
+    if (!options.json) console.log(describeReport(report, found, stage.faults, pc))
     await stage.tearDown()
     if (options.json) console.log(JSON.stringify(report))
     return isGood(report) ? 0 : 1
@@ -60,51 +61,6 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     view.close()
     await stage.tearDown()
     stop.dispose()
-  }
-}
-
-/** Turns Ctrl-C, SIGTERM and `q` into one request to stop; a second one ends the audit's patience too. */
-class StopRequest {
-  requested = false
-  readonly #wake: (() => void)[] = []
-  readonly #request = (): void => {
-    this.requested = true
-    for (const wake of this.#wake) wake()
-  }
-  readonly #onKey = (key: Buffer): void => {
-    // In raw mode the terminal sends Ctrl-C as a character.
-    if (key.includes('q') || key.includes(3)) this.#request()
-  }
-  readonly #raw: boolean
-
-  constructor(live: boolean) {
-    process.on('SIGINT', this.#request)
-    process.on('SIGTERM', this.#request)
-    process.on('SIGHUP', this.#request)
-    this.#raw = live && process.stdin.isTTY === true
-    if (!this.#raw) return
-    process.stdin.setRawMode(true)
-    process.stdin.on('data', this.#onKey)
-  }
-
-  throwIfRequested(): void {
-    if (this.requested) throw new Error('the demo was stopped before it began')
-  }
-
-  /** Resolves when a stop is asked for. */
-  get asked(): Promise<void> {
-    if (this.requested) return Promise.resolve()
-    return new Promise((resolve) => this.#wake.push(resolve))
-  }
-
-  dispose(): void {
-    process.off('SIGINT', this.#request)
-    process.off('SIGTERM', this.#request)
-    process.off('SIGHUP', this.#request)
-    if (!this.#raw) return
-    process.stdin.setRawMode(false)
-    process.stdin.off('data', this.#onKey)
-    process.stdin.pause()
   }
 }
 
@@ -124,6 +80,7 @@ class Stage {
   #timers: NodeJS.Timeout[] = []
   #startedMs = 0
   #playedMs = 0
+  #ending = false
   #failure: Error | undefined
 
   constructor(options: DemoOptions, view: View) {
@@ -168,6 +125,11 @@ class Stage {
     )
   }
 
+  /** Why bookings were rolled back that were not refused. */
+  get faults(): ReadonlyMap<string, number> {
+    return this.#tally.faults
+  }
+
   async play(stop: StopRequest): Promise<void> {
     this.#startedMs = performance.now()
     this.#watch!.start(25)
@@ -186,7 +148,9 @@ class Stage {
   /** Stops the kills and the load, waits until nothing is in doubt, and asks the databases. */
   async end(): Promise<{ readonly report: DemoReport; readonly found: Audit }> {
     this.#view.say('ending the bookings that are under way')
+    this.#ending = true
     await this.#killer!.stop()
+    this.#fleet!.restartAll()
     await this.#applications!.stop(20_000)
     this.#view.say('waiting until nothing is in doubt')
     const deadlineMs = performance.now() + SETTLE_MS
@@ -252,8 +216,9 @@ class Stage {
       applications: this.#applications!.names,
       tally: this.#tally,
       inDoubt: this.#watch!.count,
-      elapsedMs: performance.now() - this.#startedMs,
+      elapsedMs: this.#ending ? this.#playedMs : performance.now() - this.#startedMs,
       totalMs: this.#options.once ? this.#options.seconds * 1_000 : undefined,
+      ending: this.#ending,
     })
   }
 

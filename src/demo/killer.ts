@@ -27,6 +27,7 @@ export class Killer {
   readonly #parts: KillerParts
   readonly #schedule: KillSchedule
   #timers: NodeJS.Timeout[] = []
+  #stopped = false
   #busy = Promise.resolve()
 
   constructor(parts: KillerParts, schedule: KillSchedule) {
@@ -36,21 +37,33 @@ export class Killer {
 
   start(): void {
     const { leaderEveryMs, applicationEveryMs } = this.#schedule
-    this.#timers = [
-      setInterval(() => this.#queue(() => this.#killLeader()), leaderEveryMs),
-      setInterval(() => this.#queue(() => this.#killApplication()), applicationEveryMs),
-    ]
+    this.#every(leaderEveryMs, () => this.#killLeader())
+    this.#every(applicationEveryMs, () => this.#killApplication())
   }
 
-  /** Nothing is killed any more once this resolves, and every coordinator runs. */
+  /** Nothing is killed or started any more once this resolves: what is down then stays down. */
   async stop(): Promise<void> {
-    for (const timer of this.#timers) clearInterval(timer)
+    this.#stopped = true
+    for (const timer of this.#timers) clearTimeout(timer)
     await this.#busy
-    this.#parts.fleet.restartAll()
+  }
+
+  /** The first turn comes after half a period: a viewer sees a death soon, and the end of a run is no kill. */
+  #every(periodMs: number, task: () => Promise<void>): void {
+    const turn = (): void => {
+      this.#queue(task)
+      this.#later(periodMs, turn)
+    }
+    this.#later(periodMs / 2, turn)
+  }
+
+  #later(delayMs: number, task: () => void): void {
+    if (!this.#stopped) this.#timers.push(setTimeout(task, delayMs))
   }
 
   #queue(task: () => Promise<void>): void {
-    this.#busy = this.#busy.then(task, task)
+    const unlessStopped = async (): Promise<void> => (this.#stopped ? undefined : await task())
+    this.#busy = this.#busy.then(unlessStopped, unlessStopped)
   }
 
   async #killLeader(): Promise<void> {
@@ -61,10 +74,10 @@ export class Killer {
     say(`kill -9 coordinator ${leader.node}, the leader of term ${leader.term}`)
     tally.leaderKilled(Date.now())
     await fleet.kill(leader.node)
-    setTimeout(() => {
+    this.#later(this.#schedule.downMs, () => {
       fleet.restart(leader.node)
       say(`coordinator ${leader.node} is started again`)
-    }, this.#schedule.downMs)
+    })
   }
 
   async #killApplication(): Promise<void> {

@@ -1,5 +1,9 @@
 import type { Audit } from './audit.ts'
 import { percentile, type Tally } from './tally.ts'
+import { count, plural } from './words.ts'
+
+/** Why bookings were rolled back that were not refused, and how often. */
+type Faults = ReadonlyMap<string, number>
 
 /** The last line of `concordat demo --once --json`. Durations are milliseconds; null where there is no sample. */
 export interface DemoReport {
@@ -62,28 +66,76 @@ function share(values: readonly number[], part: number): number | null {
   return value === undefined ? null : Math.round(value * 10) / 10
 }
 
-/** The report as people read it. */
-export function describeReport(
-  report: DemoReport,
-  audit: Audit,
-  colors: { green(text: string): string; red(text: string): string; bold(text: string): string },
-): string {
-  const mark = (good: boolean): string => (good ? colors.green('yes') : colors.red('NO'))
-  const ms = (value: number | null): string => (value === null ? 'none seen' : `${value} ms`)
+interface Colors {
+  green(text: string): string
+  red(text: string): string
+  bold(text: string): string
+}
+
+/** The report as people read it: the verdict first. */
+export function describeReport(report: DemoReport, audit: Audit, faults: Faults, colors: Colors): string {
   return [
+    '',
+    verdict(report, audit, colors),
+    '',
     colors.bold('What the databases say'),
-    `  seats taken ${audit.seatsTaken} · rooms taken ${audit.roomsTaken} · payments made ${audit.paymentsMade}`,
-    `  all or nothing, every booking        ${mark(report.atomic)}`,
-    `  money conserved                      ${mark(report.moneyConserved)}`,
-    `  nothing left in doubt                ${mark(report.inDoubtAfter === 0)}`,
-    `  every outcome told is the true one   ${mark(report.contradictions === 0)}`,
-    ...audit.findings.map((finding) => `  ${colors.red('!')} ${finding}`),
+    ...databaseLines(report, audit, colors),
+    '',
     colors.bold('What the applications saw'),
-    `  ${report.committed} committed · ${report.aborted} aborted · ${report.unknown} unknown · ${report.tps} committed a second`,
-    `  a booking took ${ms(report.latencyMs.p50)} (p50), ${ms(report.latencyMs.p99)} (p99)`,
+    ...applicationLines(report, audit, faults),
+    '',
     colors.bold('What the kills cost'),
-    `  ${report.leaderKills} leaders and ${report.clientKills} applications killed with kill -9`,
-    `  until the next commit after a leader's death: ${ms(report.unavailableMs.p50)} (p50), ${ms(report.unavailableMs.max)} (max)`,
-    `  branches seen in doubt: ${ms(report.inDoubtMs.p50)} (p50), ${ms(report.inDoubtMs.p99)} (p99), ${ms(report.inDoubtMs.max)} (max)`,
+    ...killLines(report),
+    '',
   ].join('\n')
+}
+
+function verdict(report: DemoReport, audit: Audit, colors: Colors): string {
+  if (report.committed === 0) return colors.red('Nothing was booked, so nothing was shown.')
+  if (!isGood(report)) return colors.red('A PROMISE WAS BROKEN. Please report this run as a bug.')
+  const killed = `${plural(report.leaderKills, 'leader')} and ${plural(report.clientKills, 'application')}`
+  return [
+    colors.bold(colors.green('Every promise was kept.')),
+    `${plural(audit.paymentsMade, 'trip')} booked while ${killed} were killed with kill -9:`,
+    'each trip is in all three databases, or in none.',
+  ].join('\n')
+}
+
+function databaseLines(report: DemoReport, audit: Audit, colors: Colors): readonly string[] {
+  const line = (what: string, good: boolean): string =>
+    `  ${what.padEnd(36)} ${good ? colors.green('yes') : colors.red('NO')}`
+  return [
+    `  ${count(audit.seatsTaken)} seats taken, ${count(audit.roomsTaken)} rooms taken, ${count(audit.paymentsMade)} payments made`,
+    line('all or nothing, every booking', report.atomic),
+    line('money conserved', report.moneyConserved),
+    line('nothing left in doubt', report.inDoubtAfter === 0),
+    line('every outcome told is the true one', report.contradictions === 0),
+    ...audit.findings.map((finding) => `  ${colors.red('!')} ${finding}`),
+  ]
+}
+
+function applicationLines(report: DemoReport, audit: Audit, faults: Faults): readonly string[] {
+  const unheard = audit.paymentsMade - report.committed - audit.unknownCommitted
+  const lines = [
+    `  ${count(report.committed)} committed, ${count(report.aborted)} rolled back, ${count(report.unknown)} unknown; ${report.tps} committed a second`,
+    ...timeLine('time of a committed booking', report.latencyMs.p50, report.latencyMs.p99, '99 %'),
+  ]
+  if (unheard > 0)
+    lines.push(`  ${count(unheard)} more committed, but the application was killed before it could report it`)
+  for (const [fault, times] of [...faults].sort((a, b) => b[1] - a[1]).slice(0, 3))
+    lines.push(`  rolled back ${times === 1 ? 'once' : `${count(times)} times`}: ${fault}`)
+  return lines
+}
+
+function killLines({ unavailableMs, inDoubtMs }: DemoReport): readonly string[] {
+  return [
+    ...timeLine("from a leader's death to the next commit", unavailableMs.p50, unavailableMs.max, 'longest'),
+    ...timeLine('branches seen in doubt were settled after', inDoubtMs.p50, inDoubtMs.max, 'longest'),
+  ]
+}
+
+/** Nothing when there is no sample. */
+function timeLine(what: string, median: number | null, other: number | null, otherName: string): readonly string[] {
+  if (median === null || other === null) return []
+  return [`  ${what}: median ${Math.round(median)} ms, ${otherName} ${Math.round(other)} ms`]
 }

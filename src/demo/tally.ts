@@ -49,6 +49,8 @@ export class Tally {
   settleKills(nowMs: number, windowMs: number): void {
     this.#pendingKills = this.#pendingKills.filter((kill) => {
       if (nowMs - kill.atMs < windowMs) return true
+      // Nobody tried to commit any more: there was nothing to measure.
+      if (kill.commits.length === 0) return false
       this.unavailableMs.push(endOfLongestSilence([kill.atMs, ...kill.commits.sort((a, b) => a - b)]) - kill.atMs)
       return false
     })

@@ -1,6 +1,7 @@
 import pc from 'picocolors'
 import type { NodeStatus } from '../server/index.ts'
 import type { Tally } from './tally.ts'
+import { count, plural } from './words.ts'
 
 /** What the view shows; the stage hands it over anew at each turn. */
 export interface Scene {
@@ -12,9 +13,15 @@ export interface Scene {
   readonly inDoubt: number
   readonly elapsedMs: number
   readonly totalMs: number | undefined
+  /** Nothing is booked any more; the audit is under way. */
+  readonly ending: boolean
 }
 
-const EVENTS_SHOWN = 8
+/** Events kept; a terminal shows as many of the newest as it has room for. */
+const EVENTS_KEPT = 50
+const EVENTS_SHOWN_MAX = 14
+/** The width of the labels at the left. */
+const MARGIN = 14
 const BARS = ' ▁▂▃▄▅▆▇█'
 
 /** Where the demo speaks to people: a page that redraws itself on a terminal, plain lines elsewhere. */
@@ -35,8 +42,9 @@ export class TerminalView implements View {
   }
 
   say(line: string): void {
-    this.#events.push(`${pc.dim(new Date().toLocaleTimeString())}  ${line}`)
-    if (this.#events.length > EVENTS_SHOWN) this.#events.shift()
+    const time = new Date().toTimeString().slice(0, 8)
+    this.#events.push(`${pc.dim(time.padEnd(MARGIN))}${line.startsWith('kill -9') ? pc.red(line) : line}`)
+    if (this.#events.length > EVENTS_KEPT) this.#events.shift()
     if (!this.#drawn) this.#output.write(`${line} …\n`)
   }
 
@@ -45,9 +53,9 @@ export class TerminalView implements View {
     if (!this.#drawn) this.#output.write('\x1b[?1049h\x1b[?25l')
     this.#drawn = true
     const width = Math.max(40, this.#output.columns ?? 80)
-    const lines = renderScene(scene, this.#events).map((line) => `${clip(line, width)}\x1b[K`)
-    const height = this.#output.rows ?? 40
-    this.#output.write(`\x1b[H${lines.slice(0, height - 1).join('\n')}\x1b[J`)
+    const height = Math.max(10, this.#output.rows ?? 24)
+    const lines = renderScene(scene, this.#events, width, height).map((line) => `${clip(line, width)}\x1b[K`)
+    this.#output.write(`\x1b[H${lines.slice(0, height).join('\n')}\x1b[J`)
   }
 
   close(): void {
@@ -82,42 +90,81 @@ export class LineView implements View {
   close(): void {}
 }
 
-/** The whole page, as lines. */
-export function renderScene(scene: Scene, events: readonly string[]): readonly string[] {
-  const { tally } = scene
-  const left = scene.totalMs === undefined ? '' : ` of ${Math.round(scene.totalMs / 1_000)} s`
+/** The whole page, as at most `height` lines: what does not fit is the older events. */
+export function renderScene(scene: Scene, events: readonly string[], width: number, height: number): readonly string[] {
+  const page = [
+    title(scene, width),
+    '',
+    ...coordinatorLines(scene),
+    '',
+    ...labelled('Databases', scene.described),
+    '',
+    ...labelled('Bookings', bookingLines(scene, width)),
+    ...labelled('Killed', [killLine(scene.tally)]),
+    ...labelled('Applications', [scene.applications.join(' ')]),
+    '',
+  ]
+  const footer = scene.ending
+    ? 'ending: the databases are audited …'
+    : 'q or Ctrl-C: end, audit the databases, clean up'
+  const room = Math.min(EVENTS_SHOWN_MAX, Math.max(0, height - page.length - 1))
+  const shown = room === 0 ? [] : events.slice(-room)
+  const blank = page.length + shown.length + 2 <= height ? [''] : []
+  return [...page, ...shown, ...blank, pc.dim(footer)]
+}
+
+function title({ elapsedMs, totalMs }: Scene, width: number): string {
+  const words = 'every trip in three databases, or in none'
+  const time = `${Math.round(elapsedMs / 1_000)} s${totalMs === undefined ? '' : ` of ${Math.round(totalMs / 1_000)} s`}`
+  const gap = Math.max(2, Math.min(width, 100) - MARGIN - 2 - words.length - time.length)
+  return `${pc.bold('concordat demo')}  ${words}${' '.repeat(gap)}${pc.dim(time)}`
+}
+
+/** Puts a bold label at the left of the first line, and all lines under each other. */
+function labelled(label: string, lines: readonly string[]): readonly string[] {
+  return lines.map((line, index) => `${index === 0 ? pc.bold(label.padEnd(MARGIN)) : ' '.repeat(MARGIN)}${line}`)
+}
+
+function coordinatorLines({ addresses, statuses }: Scene): readonly string[] {
+  const head = `${'address'.padEnd(20)}role      term    applied      log   memory`
   return [
-    `${pc.bold('concordat demo')}   booking trips over three databases, all or nothing   ${pc.dim(`${Math.round(scene.elapsedMs / 1_000)} s${left}`)}`,
-    '',
-    pc.bold('Coordinators'),
-    ...scene.addresses.map((address, index) => describeCoordinator(index + 1, address, scene.statuses[index])),
-    '',
-    pc.bold('Databases'),
-    ...scene.described.map((line) => `  ${line}`),
-    '',
-    `${pc.bold('Applications')}  ${scene.applications.join(' ')}`,
-    '',
-    `${pc.bold('Bookings')}  ${pc.green(`${tally.committed} committed`)}   ${pc.yellow(`${tally.aborted} aborted`)}` +
-      pc.dim(` (${tally.refused} taken or short of money)`) +
-      `   ${tally.unknown} unknown   ${pc.magenta(`${scene.inDoubt} prepared now`)}`,
-    `  ${pc.cyan(sparkline(tally.perSecond))} ${tally.perSecond.at(-2) ?? 0} a second`,
-    `  ${tally.leaderKills} leaders and ${tally.clientKills} applications killed` +
-      (tally.unavailableMs.length === 0
-        ? ''
-        : `; last time without a leader ${Math.round(tally.unavailableMs.at(-1)!)} ms`),
-    '',
-    pc.bold('What happens'),
-    ...events.map((line) => `  ${line}`),
-    '',
-    pc.dim('q or Ctrl-C ends the demo, audits the databases and cleans up'),
+    ...labelled('Coordinators', [pc.dim(head)]),
+    ...addresses.map((address, index) => row(index + 1, address, statuses[index])),
   ]
 }
 
-function describeCoordinator(id: number, address: string, status: NodeStatus | undefined): string {
-  const name = `  ${id}  ${address.padEnd(16)}`
-  if (status === undefined) return `${name} ${pc.red('down')}`
-  const role = status.serving ? pc.green('leader  ') : status.role === 'follower' ? 'follower' : pc.yellow('electing')
-  return `${name} ${role}  term ${status.term}  applied ${status.lastApplied}  log ${megabytes(status.log.bytesOnDisk)}  memory ${megabytes(status.residentBytes)}`
+function row(id: number, address: string, status: NodeStatus | undefined): string {
+  const name = `${' '.repeat(MARGIN)}${id}  ${address.padEnd(17)}`
+  if (status === undefined) return `${name}${pc.red('down')}`
+  return [
+    `${name}${describeRole(status)}`,
+    String(status.term).padStart(4),
+    count(status.lastApplied).padStart(9),
+    megabytes(status.log.bytesOnDisk).padStart(7),
+    megabytes(status.residentBytes).padStart(7),
+  ].join('  ')
+}
+
+function describeRole({ serving, role }: NodeStatus): string {
+  if (serving) return pc.green('leader  ')
+  return role === 'follower' ? 'follower' : pc.yellow('electing')
+}
+
+function bookingLines({ tally, inDoubt }: Scene, width: number): readonly string[] {
+  const faults = tally.aborted - tally.refused
+  // The second that is under way would always look like a collapse.
+  const bars = tally.perSecond.slice(0, -1).slice(-Math.max(10, width - MARGIN - 20))
+  return [
+    `${pc.green(`${count(tally.committed)} committed`)}   ${count(tally.refused)} refused ${pc.dim('(taken, or no money)')}`,
+    `${faults === 0 ? '0 aborted' : pc.yellow(`${count(faults)} aborted`)}   ${tally.unknown} unknown   ${pc.magenta(`${inDoubt} branches prepared now`)}`,
+    bars.length === 0 ? '' : `${pc.cyan(sparkline(bars))}  ${count(bars.at(-1)!)} a second`,
+  ]
+}
+
+function killLine({ leaderKills, clientKills, unavailableMs }: Tally): string {
+  const last = unavailableMs.at(-1)
+  const words = `${plural(leaderKills, 'leader')}, ${plural(clientKills, 'application')}`
+  return last === undefined ? words : `${words}; no commit for ${Math.round(last)} ms after the last leader`
 }
 
 function megabytes(bytes: number): string {
@@ -126,7 +173,7 @@ function megabytes(bytes: number): string {
 
 function sparkline(values: readonly number[]): string {
   const top = Math.max(1, ...values)
-  return values.map((value) => BARS[Math.round((value / top) * (BARS.length - 1))]).join('')
+  return values.map((value) => BARS[Math.ceil((value / top) * (BARS.length - 1))]).join('')
 }
 
 /** Cuts a line to `width` visible characters; colour codes take no room. */
