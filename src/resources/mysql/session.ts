@@ -9,9 +9,11 @@ const OWNED = new Set<PropertyKey>(
   'beginTransaction commit rollback release end close destroy changeUser reset connect'.split(' '),
 )
 
-/** The application's view of a promise connection in a branch. */
+/** The application's view of a promise connection in a branch. Its raw `connection` is guarded too. */
 export function guardPromises<C extends object>(connection: C, guard: BranchGuard): C {
-  return proxy(connection, guard, {
+  const inner = (connection as { connection?: CoreConnectionShape }).connection
+  const parts = inner === undefined ? {} : { connection: guardCallbacks(inner, guard) }
+  return proxy(connection, guard, parts, {
     query:
       (method) =>
       (...args) =>
@@ -31,42 +33,77 @@ export function guardPromises<C extends object>(connection: C, guard: BranchGuar
 
 /** The application's view of a callback connection in a branch. Its `promise()` is guarded too. */
 export function guardCallbacks(connection: CoreConnectionShape, guard: BranchGuard): CoreConnectionShape {
-  return proxy(connection, guard, {
-    query:
-      (method) =>
-      (...args) =>
-        callGuarded(guard, method, args),
-    execute:
-      (method) =>
-      (...args) =>
-        callGuarded(guard, method, args),
-    prepare:
-      (method) =>
-      (...args) =>
-        callGuarded(guard, method, args),
-    promise:
-      (method) =>
-      (...args) =>
-        guardPromises(method(...args) as object, guard),
-  })
+  const call: Wrapper =
+    (method) =>
+    (...args) =>
+      callGuarded(guard, method, args)
+  return proxy(
+    connection,
+    guard,
+    {},
+    {
+      query: call,
+      execute: call,
+      prepare:
+        (method) =>
+        (...args) =>
+          callGuarded(guard, method, guardingStatement(guard, args)),
+      promise:
+        (method) =>
+        (...args) =>
+          guardPromises(method(...args) as object, guard),
+    },
+  )
 }
 
 function guardPrepared(statement: object, guard: BranchGuard): object {
+  return withExecute(
+    statement,
+    (execute) =>
+      (...args) =>
+        runGuarded(guard, undefined, () => execute(...args)),
+  )
+}
+
+/** The arguments of a callback connection's `prepare`, with a callback that gets a guarded statement. */
+function guardingStatement(guard: BranchGuard, args: unknown[]): unknown[] {
+  const callback = args.at(-1)
+  if (typeof callback !== 'function') return args
+  const guardStatement = (statement: object): object =>
+    withExecute(
+      statement,
+      (execute) =>
+        (...given) =>
+          callGuarded(guard, execute, given),
+    )
+  const taking: Method = (error, statement, ...rest) =>
+    callback(error, statement === undefined ? undefined : guardStatement(statement), ...rest)
+  return [...args.slice(0, -1), taking]
+}
+
+function withExecute(statement: object, wrap: Wrapper): object {
   return new Proxy(statement, {
     get(target, key) {
       const value = bound(target, key)
-      if (key !== 'execute') return value
-      return (...args: unknown[]) => runGuarded(guard, undefined, () => (value as Method)(...args))
+      return key === 'execute' ? wrap(value as Method) : value
     },
   })
 }
 
-type Wrappers = Readonly<Record<string, (method: Method) => Method>>
+type Wrapper = (method: Method) => Method
+type Wrappers = Readonly<Record<string, Wrapper>>
 
-function proxy<C extends object>(connection: C, guard: BranchGuard, wrappers: Wrappers): C {
+/** @param parts what stands in for properties of the connection */
+function proxy<C extends object>(
+  connection: C,
+  guard: BranchGuard,
+  parts: Readonly<Record<string, unknown>>,
+  wrappers: Wrappers,
+): C {
   return new Proxy(connection, {
     get(target, key) {
       if (OWNED.has(key)) return (...args: unknown[]) => refuse(guard, String(key), args)
+      if (typeof key === 'string' && Object.hasOwn(parts, key)) return parts[key]
       const value = bound(target, key)
       const wrapper = typeof key === 'string' ? wrappers[key] : undefined
       return wrapper === undefined ? value : wrapper(value as Method)
