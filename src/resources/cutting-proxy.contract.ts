@@ -5,6 +5,7 @@ import { type AddressInfo, connect, createServer, type Server, type Socket } fro
 export class CuttingProxy {
   readonly #server: Server
   readonly #sockets = new Set<Socket>()
+  #stallAt: string | undefined
   #cutAt: { readonly text: string; readonly isForwarded: boolean } | undefined
 
   private constructor(targetPort: number) {
@@ -27,6 +28,11 @@ export class CuttingProxy {
     this.#cutAt = { text, isForwarded: lost === 'answer' }
   }
 
+  /** The next connection to send `text` falls silent for ever, and stays open: a machine that lost its power. */
+  stallAt(text: string): void {
+    this.#stallAt = text
+  }
+
   async close(): Promise<void> {
     for (const socket of this.#sockets) socket.destroy()
     this.#server.close()
@@ -35,6 +41,7 @@ export class CuttingProxy {
   #join(client: Socket, targetPort: number): void {
     const target = connect(targetPort, '127.0.0.1')
     let isDoomed = false
+    let isSilent = false
     const end = (): void => {
       client.destroy()
       target.destroy()
@@ -46,6 +53,11 @@ export class CuttingProxy {
       socket.on('close', end)
     }
     client.on('data', (chunk) => {
+      if (this.#stallAt !== undefined && chunk.includes(this.#stallAt)) {
+        this.#stallAt = undefined
+        isSilent = true
+      }
+      if (isSilent) return
       const cut = this.#cutAt
       if (cut !== undefined && chunk.includes(cut.text)) {
         this.#cutAt = undefined

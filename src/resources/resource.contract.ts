@@ -121,6 +121,13 @@ export function resourceContract<Session>(title: string, makeWorld: () => Promis
       void statement
     })
 
+    test('a commit that is repeated while the first is under way shares its answer', async () => {
+      const { branch, key } = await beginWriting()
+      await branch.prepare()
+      expect(await Promise.all([branch.commit(), branch.commit()])).toEqual([{ kind: 'done' }, { kind: 'done' }])
+      expect(await world.count(key)).toBe(1)
+    })
+
     test('a branch without any statement is read-only and needs no phase two', async () => {
       const { identity, branch } = await begin()
       expect(await branch.prepare()).toEqual({ kind: 'readOnly' })

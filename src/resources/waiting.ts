@@ -44,3 +44,48 @@ export function once<T>(work: () => Promise<T>): () => Promise<T> {
     return attempt
   }
 }
+
+/** A resolver's call takes milliseconds; after this long its session is taken for lost, milliseconds. */
+export const CALL_MS_MAX = 15_000
+
+/** A session that can be given up. */
+interface Closable {
+  discard(): void
+}
+
+/**
+ * Does `work` in a session. A session that does not answer within `limitMs` is closed: a machine that lost its power says
+ * nothing more, not even that it is gone, and each call would take one session of a small pool for ever.
+ *
+ * @throws what `acquire` or `work` throws; an Error when the time is over
+ */
+export async function withinCallTime<S extends Closable, T>(
+  acquire: () => Promise<S>,
+  limitMs: number,
+  work: (session: S) => Promise<T>,
+): Promise<T> {
+  let inUse: S | undefined
+  let isOver = false
+  const all = async (): Promise<T> => {
+    const session = await acquire()
+    if (isOver) {
+      session.discard()
+      throw new Error('the session came too late')
+    }
+    inUse = session
+    try {
+      return await work(session)
+    } finally {
+      // Back in its pool, or closed: not ours any more.
+      inUse = undefined
+    }
+  }
+  try {
+    return await withLimit(all, limitMs, () => {})
+  } catch (error) {
+    if (!(error instanceof DOMException)) throw error
+    isOver = true
+    inUse?.discard()
+    throw new Error(`no answer within ${limitMs} ms`)
+  }
+}

@@ -43,6 +43,8 @@ export class MysqlBranch<Client> implements Branch<Client> {
   #held: MysqlSession<Client> | undefined
   #prepared: Promise<PrepareResult> | undefined
   #settled: Verb | undefined
+  /** Phase two while it is under way. */
+  #settling: { readonly verb: Verb; readonly result: Promise<SettleResult> } | undefined
 
   constructor(parts: Parts<Client>) {
     const { cluster, txid, branch } = parts.identity
@@ -176,7 +178,23 @@ export class MysqlBranch<Client> implements Branch<Client> {
     }
     const vote = await this.#prepared
     if (vote.kind === 'abort' && verb === 'COMMIT') throw new BranchEndedError(this.gid)
-    return vote.kind === 'readOnly' || vote.kind === 'abort' ? { kind: 'done' } : this.#settlePrepared(verb)
+    return vote.kind === 'readOnly' || vote.kind === 'abort' ? { kind: 'done' } : this.#settleOnce(verb)
+  }
+
+  /** One at a time: a repeat in the same session could still be on its way when that is back in its pool. */
+  async #settleOnce(verb: Verb): Promise<SettleResult> {
+    if (this.#settling !== undefined) {
+      const { verb: other, result } = this.#settling
+      if (other === verb) return result
+      throw new BranchEndedError(this.gid)
+    }
+    const result = this.#settlePrepared(verb)
+    this.#settling = { verb, result }
+    try {
+      return await result
+    } finally {
+      this.#settling = undefined
+    }
   }
 
   async #settlePrepared(verb: Verb): Promise<SettleResult> {

@@ -1,10 +1,13 @@
 import { type ClusterId, makeGid } from '../../base/index.ts'
 import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resource.ts'
-import type { MysqlDriver } from './driver.ts'
+import { CALL_MS_MAX, withinCallTime } from '../waiting.ts'
+import type { MysqlDriver, MysqlSession } from './driver.ts'
 import { explainAccess, isRefusal } from './errors.ts'
 import { type Run, recover, settlePrepared } from './settle.ts'
 import { WITNESS_TOKEN, type Witness } from './witness.ts'
 import { isListed, ownBranches } from './xid.ts'
+
+type Session = MysqlSession<unknown>
 
 /** InDoubtPort over XA RECOVER and the witness table. */
 export class MysqlInDoubt implements InDoubtPort {
@@ -12,17 +15,21 @@ export class MysqlInDoubt implements InDoubtPort {
   readonly #driver: MysqlDriver<unknown>
   readonly #witness: Witness | undefined
   readonly #close: () => Promise<void>
+  readonly #callMs: number
 
+  /** @param callMs after this long without an answer a session is taken for lost */
   constructor(
     resource: string,
     driver: MysqlDriver<unknown>,
     witness: Witness | undefined,
     close: () => Promise<void>,
+    callMs = CALL_MS_MAX,
   ) {
     this.#resource = resource
     this.#driver = driver
     this.#witness = witness
     this.#close = close
+    this.#callMs = callMs
   }
 
   list(cluster: ClusterId): Promise<readonly PreparedBranch[]> {
@@ -67,9 +74,18 @@ export class MysqlInDoubt implements InDoubtPort {
   }
 
   async #run<T>(work: (run: Run) => Promise<T>): Promise<T> {
-    const session = await this.#driver.acquire().catch((error: unknown) => {
+    try {
+      return await withinCallTime(
+        () => this.#driver.acquire(),
+        this.#callMs,
+        (session) => this.#runIn(session, work),
+      )
+    } catch (error) {
       throw explainAccess(this.#resource, error)
-    })
+    }
+  }
+
+  async #runIn<T>(session: Session, work: (run: Run) => Promise<T>): Promise<T> {
     try {
       const result = await work((sql, values) => session.run(sql, values))
       session.release()
@@ -77,7 +93,7 @@ export class MysqlInDoubt implements InDoubtPort {
     } catch (error) {
       if (isRefusal(error) && session.lost === undefined) session.release()
       else session.discard()
-      throw explainAccess(this.#resource, error)
+      throw error
     }
   }
 }

@@ -1,13 +1,15 @@
 import mysql2, { type Pool, type PoolConnection } from 'mysql2'
 import promiseMysql, { type PoolConnection as PromiseConnection, type Pool as PromisePool } from 'mysql2/promise'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { parseBranchId } from '../../base/index.ts'
+import { parseBranchId, parseClusterId } from '../../base/index.ts'
 import { findMariadb, type LocalServer, LocalServers, MARIADB_INSTALL_HINT } from '../../localdb/index.ts'
 import { CuttingProxy } from '../cutting-proxy.contract.ts'
 import { ResourceMisconfiguredError, ResourceUnavailableError } from '../errors.ts'
 import { CONTRACT_CLUSTER, type ContractWorld, newIdentity, resourceContract } from '../resource.contract.ts'
 import type { Resource } from '../resource.ts'
 import { versionFindings } from './check.ts'
+import { mysqlDriver } from './driver.ts'
+import { MysqlInDoubt } from './in-doubt.ts'
 import { mysql, mysqlInDoubtFromUrl } from './index.ts'
 
 const servers = new LocalServers()
@@ -134,6 +136,29 @@ describe.skipIf(!hasMariadb)(title, () => {
       expect(await count('prepared')).toBe(0)
     })
 
+    test('P1: work through the raw connection inside a promise connection is part of the branch', async () => {
+      const branch = await resource.begin(newIdentity())
+      const raw = branch.session.connection as unknown as PoolConnection
+      await raw.promise().query("INSERT INTO t VALUES ('raw')")
+      expect(await branch.prepare()).toMatchObject({ kind: 'commit' })
+      await branch.commit()
+      expect(await count('raw')).toBe(1)
+    })
+
+    test('an error of a statement that was prepared with a callback poisons the branch', async () => {
+      const callbacks = mysql2.createPool({ uri: server.url(), connectionLimit: 1 })
+      const branch = await mysql(callbacks, { name: 'callbacks' }).begin(newIdentity())
+      await new Promise<void>((resolve, reject) =>
+        branch.session.prepare('INSERT INTO rivals VALUES (?, 0)', (error, statement) => {
+          if (error) return reject(error)
+          statement.execute([1], () => resolve())
+        }),
+      )
+      expect(branch.poisonedBy).toMatchObject({ errno: 1062 })
+      expect(await branch.prepare()).toMatchObject({ kind: 'abort' })
+      await new Promise((resolve) => callbacks.end(resolve))
+    })
+
     test('a statement that would commit by itself (DDL) is refused by the server and poisons the branch (1399)', async () => {
       const branch = await resource.begin(newIdentity())
       await expect(branch.session.query('CREATE TABLE gone (k int)')).rejects.toMatchObject({ errno: 1399 })
@@ -196,6 +221,18 @@ describe.skipIf(!hasMariadb)(title, () => {
       await pool.end().catch(() => {})
       await proxy.close()
     })
+    test('P7: a database that takes questions and never answers does not use up a resolver’s sessions', async () => {
+      const small = promiseMysql.createPool({
+        uri: server.url().replace(String(server.port), String(proxy.port)),
+        connectionLimit: 1,
+      })
+      const inDoubt = new MysqlInDoubt('far', mysqlDriver(small), undefined, () => small.end(), 200)
+      proxy.stallAt('XA RECOVER')
+      await expect(inDoubt.list(CONTRACT_CLUSTER)).rejects.toThrow(ResourceUnavailableError)
+      expect(await inDoubt.list(parseClusterId('other'))).toEqual([])
+      await inDoubt.close()
+    })
+
     const beginWriting = async () => {
       const identity = newIdentity()
       const branch = await resource.begin(identity)

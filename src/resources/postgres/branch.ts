@@ -49,6 +49,8 @@ export class PostgresBranch<Client> implements Branch<Client> {
   #held: DriverSession<Client> | undefined
   #prepared: Promise<PrepareResult> | undefined
   #settled: Verb | undefined
+  /** Phase two while it is under way. */
+  #settling: { readonly verb: Verb; readonly result: Promise<SettleResult> } | undefined
 
   constructor(parts: Parts<Client>) {
     this.gid = parts.gid
@@ -205,12 +207,28 @@ export class PostgresBranch<Client> implements Branch<Client> {
       if (verb === 'COMMIT') throw new BranchEndedError(this.gid)
       return { kind: 'done' }
     }
-    return this.#settlePrepared(verb)
+    return this.#settleOnce(verb)
   }
 
   #repeat(verb: Verb): SettleResult {
     if (this.#settled !== verb) throw new BranchEndedError(this.gid)
     return { kind: 'done' }
+  }
+
+  /** One at a time: a repeat in the same session could still be on its way when that is back in its pool. */
+  async #settleOnce(verb: Verb): Promise<SettleResult> {
+    if (this.#settling !== undefined) {
+      const { verb: other, result } = this.#settling
+      if (other === verb) return result
+      throw new BranchEndedError(this.gid)
+    }
+    const result = this.#settlePrepared(verb)
+    this.#settling = { verb, result }
+    try {
+      return await result
+    } finally {
+      this.#settling = undefined
+    }
   }
 
   async #settlePrepared(verb: Verb): Promise<SettleResult> {

@@ -1,21 +1,26 @@
 import { type ClusterId, type Gid, makeGid, parseGid } from '../../base/index.ts'
 import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resource.ts'
-import type { PostgresDriver, Reply } from './driver.ts'
+import { CALL_MS_MAX, withinCallTime } from '../waiting.ts'
+import type { DriverSession, PostgresDriver, Reply } from './driver.ts'
 import { explainAccess, isRefusal, sqlStateOf } from './errors.ts'
 import { settlePrepared, type Verb } from './settle.ts'
 
 type Run = (sql: string) => Promise<Reply>
+type Session = DriverSession<unknown>
 
 /** InDoubtPort over PostgreSQL's pg_prepared_xacts and pg_xact_status. */
 export class PostgresInDoubt implements InDoubtPort {
   readonly #resource: string
   readonly #driver: PostgresDriver<unknown>
   readonly #close: () => Promise<void>
+  readonly #callMs: number
 
-  constructor(resource: string, driver: PostgresDriver<unknown>, close: () => Promise<void>) {
+  /** @param callMs after this long without an answer a session is taken for lost */
+  constructor(resource: string, driver: PostgresDriver<unknown>, close: () => Promise<void>, callMs = CALL_MS_MAX) {
     this.#resource = resource
     this.#driver = driver
     this.#close = close
+    this.#callMs = callMs
   }
 
   list(cluster: ClusterId): Promise<readonly PreparedBranch[]> {
@@ -58,9 +63,18 @@ export class PostgresInDoubt implements InDoubtPort {
   }
 
   async #run<T>(work: (run: Run) => Promise<T>): Promise<T> {
-    const session = await this.#driver.acquire().catch((error: unknown) => {
+    try {
+      return await withinCallTime(
+        () => this.#driver.acquire(),
+        this.#callMs,
+        (session) => this.#runIn(session, work),
+      )
+    } catch (error) {
       throw explainAccess(this.#resource, error)
-    })
+    }
+  }
+
+  async #runIn<T>(session: Session, work: (run: Run) => Promise<T>): Promise<T> {
     try {
       const result = await work((sql) => session.run(sql))
       session.release()
@@ -68,7 +82,7 @@ export class PostgresInDoubt implements InDoubtPort {
     } catch (error) {
       if (isRefusal(error) && session.lost === undefined) session.release()
       else session.discard()
-      throw explainAccess(this.#resource, error)
+      throw error
     }
   }
 }

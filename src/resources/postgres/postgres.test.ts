@@ -1,7 +1,7 @@
 import pg from 'pg'
 import postgresJs from 'postgres'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { makeGid } from '../../base/index.ts'
+import { makeGid, parseClusterId } from '../../base/index.ts'
 import { type LocalServer, LocalServers } from '../../localdb/index.ts'
 import { CuttingProxy } from '../cutting-proxy.contract.ts'
 import {
@@ -10,9 +10,12 @@ import {
   ResourceMisconfiguredError,
   ResourceUnavailableError,
 } from '../errors.ts'
-import { type ContractWorld, newIdentity, resourceContract } from '../resource.contract.ts'
+import { CONTRACT_CLUSTER, type ContractWorld, newIdentity, resourceContract } from '../resource.contract.ts'
 import type { Resource } from '../resource.ts'
+import { PostgresInDoubt } from './in-doubt.ts'
 import { postgres, postgresInDoubtFromUrl } from './index.ts'
+import { pgDriver } from './pg-driver.ts'
+import type { PgPoolShape } from './pg-shapes.ts'
 
 const servers = new LocalServers()
 let server: LocalServer
@@ -324,6 +327,18 @@ describe.each(['pg', 'postgres.js'] as const)('a PostgreSQL connection lost, ove
     await write(branch.session, identity.txid)
     return { identity, branch }
   }
+
+  test.runIf(driver === 'pg')('and not noticed does not use up a resolver’s sessions (P7)', async () => {
+    const small = new pg.Pool({
+      connectionString: server.url().replace(String(server.port), String(proxy.port)),
+      max: 1,
+    })
+    const inDoubt = new PostgresInDoubt('far', pgDriver(small as unknown as PgPoolShape), () => small.end(), 200)
+    proxy.stallAt('pg_prepared_xacts')
+    await expect(inDoubt.list(CONTRACT_CLUSTER)).rejects.toThrow(ResourceUnavailableError)
+    expect(await inDoubt.list(parseClusterId('other'))).toEqual([])
+    await inDoubt.close()
+  })
 
   test('after PREPARE arrived votes commit, because the branch is listed, with its xid as evidence', async () => {
     const { identity, branch } = await beginWriting()
