@@ -150,8 +150,17 @@ class LogReader {
     return this.#last
   }
 
-  #damageAtEnd({ segment, bytes, bad, blank }: Scan): WalDamagedError | undefined {
-    const found = blank ? -1 : findRecord(bytes, bad, segment.base, this.#store.salt)
+  #damageAtEnd({ segment, bytes, end, bad, blank }: Scan): WalDamagedError | undefined {
+    if (blank) return undefined
+    const { salt } = this.#store
+    const found = findRecord(bytes, bad, segment.base, salt)
+    if (found === 'tooMuchWork') {
+      // It may be there or not. A lost sector anywhere in the batch tells that nobody was told of the batch.
+      const mark = decodeMark(bytes, end, segment.base + end, salt)
+      const batchEnd = mark === undefined ? lengthUpToZeros(bytes) : end + MARK_BYTES + mark.bytes
+      if (hasLostSector(bytes, bad, batchEnd)) return undefined
+      return this.#damage(segment, bad, 'bad bytes, too many of them to rule out a valid record behind')
+    }
     if (found < 0 || hasLostSector(bytes, bad, found)) return undefined
     return this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`)
   }
@@ -270,23 +279,29 @@ function hasLostSector(bytes: Buffer, from: number, to: number): boolean {
   return false
 }
 
-// The search tries every byte, and garbage can claim any length. Beyond this much work we rather refuse than guess.
+// The search tries every byte, and garbage can claim any length: some ten kilobytes of random payload claim this much.
 const SEARCH_BYTES_MAX = 256 * 1024 * 1024
 
 /** The offset of a valid record of the caller's after the bad byte at `from`, or -1. */
-function findRecord(bytes: Buffer, from: number, base: number, salt: number): number {
-  let end = bytes.length
-  while (end > from && bytes[end - 1] === 0) end--
+function findRecord(bytes: Buffer, from: number, base: number, salt: number): number | 'tooMuchWork' {
+  const end = lengthUpToZeros(bytes)
   let work = 0
   for (let at = from + 1; at + RECORD_HEAD_BYTES <= end; at++) {
     const type = bytes[at + 4]!
     const length = bytes.readUInt32BE(at)
     if (type === 0 || type >= MARK_TYPE || length > bytes.length - at - RECORD_HEAD_BYTES) continue
     work += length
-    if (work > SEARCH_BYTES_MAX) return at
+    if (work > SEARCH_BYTES_MAX) return 'tooMuchWork'
     if (recordSize(bytes, at, bytes.length, base + at, salt) > 0) return at
   }
   return -1
+}
+
+/** The bytes without the zeros at their end. */
+function lengthUpToZeros(bytes: Buffer): number {
+  let end = bytes.length
+  while (end > 0 && bytes[end - 1] === 0) end--
+  return end
 }
 
 /** Spares that hold the rest of a torn write, or have another size than new segments, are made anew later. */

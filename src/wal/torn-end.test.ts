@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { Prng } from '../base/index.ts'
 import { DIRECTORY, settle, TextLog, texts } from './fixture.support.ts'
 import { DATA_OFFSET, MARK_BYTES, RECORD_HEAD_BYTES } from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
@@ -57,3 +58,30 @@ test('a bad mark before good records is damage also where a segment begins', asy
   disk.overwrite(SECOND, content)
   await expect(TextLog.open(disk.kill())).rejects.toMatchObject({ code: 'WAL_DAMAGED', file: SECOND })
 })
+
+test.each([0.3, 0.7])(
+  'a large record of any bytes is cut when only its beginning reached the disk (%d of it)',
+  async (part) => {
+    const held: (() => void)[] = []
+    let holding = false
+    const disk = new MemoryDisk({
+      delayWrite: (complete) => void (holding ? held.push(complete) : queueMicrotask(complete)),
+    })
+    const segmentBytesMax = 16 * 1024 * 1024
+    const log = await TextLog.open(disk, { segmentBytesMax })
+    await settle()
+    await log.append('sure')
+    holding = true
+    const prng = new Prng(1)
+    // Random bytes look like the heads of records of every length.
+    log.wal.append(
+      [{ type: 1, payload: Buffer.from(Array.from({ length: 300_000 }, () => prng.below(256))) }],
+      () => {},
+    )
+    await settle()
+    const draw = (bound: number) => (bound === 4 ? 2 : bound > 1000 ? Math.floor(bound * part) : 0)
+    const after = await TextLog.open(disk.crash(draw), { segmentBytesMax })
+    expect(after.replayed).toEqual(['sure'])
+    await after.wal.close()
+  },
+)
