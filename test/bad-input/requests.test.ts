@@ -64,9 +64,11 @@ test('P5: a commit for a txid older than the watermark is refused for good, what
   expect(await port.inquire({ clusterId, txid: asked, settle: true }, 5_000)).toMatchObject({
     outcome: { kind: 'aborted', reason: 'presumed' },
   })
+  // The clock of a client must confirm the coordinator's before anything is forgotten.
+  const request = { clusterId, timeoutMs: 5_000, branches: BOTH }
+  expect(await port.commit({ ...request, txid: newTxid() })).toMatchObject({ outcome: { kind: 'committed' } })
   await until('the tombstone is forgotten', async () => (await fleet.outcome(asked)).kind === 'forgotten')
 
-  const request = { clusterId, timeoutMs: 5_000, branches: BOTH }
   const neverSeen = newTxid(old - 1_000)
   for (const txid of [asked, neverSeen]) {
     const refused = await port.commit({ ...request, txid })
@@ -85,6 +87,16 @@ test('P5: a commit for a txid older than the watermark is refused for good, what
   fleet.start(1)
   await fleet.leader()
   expect(await port.commit({ ...request, txid: asked })).toMatchObject({ code: 'TXN_TOO_OLD' })
+})
+
+test('a commit for a txid from the future is refused, and says that a clock is wrong', async () => {
+  const fleet = await Fleet.start({ size: 1 })
+  const port = fleet.port()
+  const txid = newTxid(Date.now() + 2 * 3_600_000)
+  const refused = await port.commit({ clusterId, txid, timeoutMs: 5_000, branches: BOTH })
+  expect(refused).toMatchObject({ kind: 'refused', code: 'TXN_TOO_NEW', retryable: false })
+  expect(refused).toHaveProperty('message', expect.stringMatching(/72\d\d s ahead .* nothing was done; set the clocks/))
+  expect(await fleet.outcome(txid)).toEqual({ kind: 'unknown' })
 })
 
 test('a malformed txid is refused before anybody is asked, a foreign gid with the name of its cluster', async () => {
