@@ -1,10 +1,9 @@
 import { afterEach, expect, test } from 'vitest'
-import { type NodeId, systemClock } from '../base/index.ts'
-import { type Entry, EntryKind, type LogIndex, type Term } from '../raft/index.ts'
+import type { NodeId } from '../base/index.ts'
 import { memoryNetwork } from '../transport/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
-import { Applier } from './applier.ts'
-import { eventually, Fleet, membersOn, Recorder } from './fleet.support.ts'
+import { eventually, Fleet, membersOn, Recorder, replicaOptions } from './fleet.support.ts'
+import { Replica } from './replica.ts'
 
 let fleet: Fleet | undefined
 let release: (() => void) | undefined
@@ -54,22 +53,27 @@ test('a leader whose own disk stands still refuses proposals before they fill it
   await eventually('there is room again', () => propose().kind === 'accepted')
 })
 
-test('a state machine slower than the log holds up proposals before they fill the memory', () => {
-  const applier = new Applier({
-    clock: systemClock,
-    later: () => {},
-    lastApplied: 0 as LogIndex,
-    onFatal: (error) => {
-      throw error
-    },
-  })
-  applier.start(new Recorder())
-  const entry = (index: number): Entry => ({
-    term: 1 as Term,
-    index: index as LogIndex,
-    kind: EntryKind.command,
-    data: Buffer.alloc(1024 * 1024),
-  })
-  for (let index = 1; index <= 9; index++) applier.push([entry(index)])
-  expect(applier.hasRoom).toBe(false)
+test('a leader refuses proposals while much that is committed waits for its state machine', async () => {
+  const members = membersOn([7001])
+  const options = { network: memoryNetwork(), disk: new MemoryDisk(), directory: '/log', members }
+  const recorder = new Recorder()
+  // Each apply takes longer than a slice, so that others get their turn in between.
+  recorder.onApply = () => {
+    for (const end = performance.now() + 8; performance.now() < end; );
+  }
+  const tuning = { segmentBytesMax: 16 * 1024 * 1024 }
+  const replica = await Replica.open(
+    replicaOptions({ ...options, nodeId: members[0]!.nodeId }, (error) => expect.unreachable(error.message), tuning),
+  )
+  try {
+    await replica.start(recorder)
+    await eventually('it leads', () => recorder.leads)
+    for (let i = 0; i < 10; i++) expect(replica.propose(Buffer.alloc(1024 * 1024)).kind).toBe('accepted')
+    await eventually('all is committed, not applied', () => replica.status().raft.commitIndex === 11)
+    expect(recorder.applied.length).toBeLessThan(10)
+    expect(replica.propose(Buffer.from('x'))).toMatchObject({ kind: 'refused', reason: 'backPressure' })
+    await eventually('there is room again', () => replica.propose(Buffer.from('y')).kind === 'accepted')
+  } finally {
+    await replica.close()
+  }
 })
