@@ -307,3 +307,14 @@ test('a leader whose wall clock jumps ahead refuses nobody: the watermark stays 
   await bench.clock.advance(60_000)
   expect(bench.kinds()).toContain('watermark')
 })
+
+test('P7: a database that is down, with its decisions undelivered, does not keep the locks of others', async () => {
+  const bench = await Bench.leading({ undeliveredMax: 1 })
+  bench.commit(newTxid())
+  await settle()
+  expect(bench.commit(newTxid()).word).toBe('refused OVERLOADED')
+  const asked = bench.inquire(newTxid())
+  const told = bench.abort(newTxid(), LOCAL)
+  await settle()
+  expect([asked.word, told.word]).toEqual(['aborted presumed', 'aborted requested'])
+})

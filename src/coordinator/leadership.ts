@@ -241,7 +241,7 @@ export class Leadership {
   }
 
   #commitNew({ txid, branches, timeoutMs }: CommitRequest, reply: ReplyTo): Refusal | undefined {
-    const refused = this.#overload() ?? this.#closedToNew() ?? this.#tooNew(txid)
+    const refused = this.#overload() ?? this.#undelivered() ?? this.#closedToNew() ?? this.#tooNew(txid)
     if (refused !== undefined) return refused
     const proposer = this.#newOpen(txid, branches, reply)
     const boundedMs = boundTimeout(timeoutMs, this.#parts.options.timeoutMaxMs)
@@ -264,6 +264,7 @@ export class Leadership {
   }
 
   #abortUnknown(command: Extract<LedgerCommand, { kind: 'aborted' }>, reply: ReplyTo): Refusal | undefined {
+    // However much is undelivered: that is one database's trouble, and this frees locks in others.
     const refused = this.#overload()
     if (refused !== undefined) return refused
     // It may use the reserve: branches that are prepared hold their locks until somebody writes this.
@@ -331,9 +332,11 @@ export class Leadership {
   }
 
   #overload(): Refusal | undefined {
-    const { openMax, undeliveredMax } = this.#parts.options
-    if (this.#open.size < openMax && this.delivery.size < undeliveredMax) return undefined
-    return refusal('OVERLOADED')
+    return this.#open.size < this.#parts.options.openMax ? undefined : refusal('OVERLOADED')
+  }
+
+  #undelivered(): Refusal | undefined {
+    return this.delivery.size < this.#parts.options.undeliveredMax ? undefined : refusal('OVERLOADED')
   }
 
   #closedToNew(): Refusal | undefined {
