@@ -160,7 +160,9 @@ export class Concordat {
    * Asks what became of a transaction, for example after OutcomeUnknownError. A transaction that no coordinator knows becomes aborted,
    * durably, by this question (P5): so don't ask for one that still runs in another process.
    *
-   * After an OutcomeUnknownError with a `participant` ask the same `Concordat`: only that database knows.
+   * Don't ask for one that had a single database, except after an OutcomeUnknownError with a `participant`, and then ask the
+   * same `Concordat`: such a transaction commits in that database alone, so to coordinators it is unknown, and they would
+   * answer "aborted" although it may be committed.
    *
    * @throws CoordinatorUnavailableError when there was no answer within `timeoutMs` (default 10,000)
    * @throws MalformedIdError, RequestRefusedError, ConcordatClosedError, InvalidOptionsError

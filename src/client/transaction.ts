@@ -3,7 +3,10 @@ import type { Resource } from '../resources/index.ts'
 
 /** What a callback gets: the transaction it runs in. Use it only until the callback has ended. */
 export interface Transaction {
-  /** The transaction's id, known from the start: note it where a later `outcome(txid)` may need it. */
+  /**
+   * The transaction's id, known from the start: note it where a later `outcome(txid)` may need it. It tells something only
+   * of transactions over several databases: one over a single database commits there alone, and coordinators never hear of it.
+   */
   readonly txid: Txid
 
   /**
