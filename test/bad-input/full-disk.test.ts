@@ -12,7 +12,8 @@ import { concordat } from '../support/program.support.ts'
 import { until } from '../support/waiting.support.ts'
 
 /** A private mount of a small file system needs root, and not every container gives it. */
-const canMount = spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', '/mnt']).status === 0
+const [unshare = '', ...probe] = ['unshare', '-m', 'mount', '-t', 'tmpfs', '-o', 'size=1m', 'tmpfs', '/mnt']
+const canMount = spawnSync(unshare, probe).status === 0
 if (!canMount) console.warn('the full-disk story is skipped: it needs root and `unshare -m` with `mount -t tmpfs`')
 
 const clusterId = asCluster('test')

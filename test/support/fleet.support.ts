@@ -4,7 +4,7 @@ import { chmodSync, closeSync, mkdirSync, mkdtempSync, openSync, readFileSync, r
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { onTestFinished } from 'vitest'
+import { onTestFinished, vi } from 'vitest'
 import { parse, stringify } from 'yaml'
 import type { Txid } from '../../src/base/index.ts'
 import { systemClock } from '../../src/base/index.ts'
@@ -14,6 +14,9 @@ import { tcpNetwork } from '../../src/transport/index.ts'
 import type { Knowledge } from '../../src/txn/index.ts'
 import { plainEnvironment, program } from './program.support.ts'
 import { until } from './waiting.support.ts'
+
+// Three processes and their databases on a busy machine; what a test waits for has patience limits of its own.
+vi.setConfig({ testTimeout: 90_000 })
 
 /** What differs from a plain fleet of three without databases. */
 export interface FleetOptions {
