@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { toError } from '../base/index.ts'
 import { type AskOptions, parseAddress } from '../server/index.ts'
@@ -7,9 +8,12 @@ export interface CoordinatorFlags {
   readonly coordinators: readonly string[]
   readonly timeout: number
   readonly json?: boolean
+  readonly tlsCa?: Buffer
+  readonly tlsCert?: Buffer
+  readonly tlsKey?: Buffer
 }
 
-/** Adds `--coordinators`, `--timeout` and `--json`. */
+/** Adds `--coordinators`, `--timeout`, `--json` and what TLS needs. */
 export function addCoordinatorOptions(command: Command): Command {
   return command
     .addOption(
@@ -19,12 +23,30 @@ export function addCoordinatorOptions(command: Command): Command {
         .argParser(addresses),
     )
     .addOption(new Option('--timeout <ms>', 'how long to wait for each answer').default(3_000).argParser(wholeNumber))
+    .addOption(pemOption('--tls-ca <file>', 'speak TLS, and trust coordinators that this authority signed', 'TLS_CA'))
+    .addOption(pemOption('--tls-cert <file>', 'own certificate, for mutual TLS', 'TLS_CERT'))
+    .addOption(pemOption('--tls-key <file>', 'its private key', 'TLS_KEY'))
     .option('--json', 'print one line of JSON for machines')
 }
 
+function pemOption(flag: string, text: string, variable: string): Option {
+  return new Option(flag, `${text} (PEM)`).env(`CONCORDAT_${variable}`).argParser((path) => {
+    try {
+      return readFileSync(path)
+    } catch (error) {
+      throw new InvalidArgumentError(`It can't be read (${toError(error).message}).`)
+    }
+  })
+}
+
 /** The part of the flags that concerns the connection. */
-export function askOptions(flags: CoordinatorFlags): AskOptions {
-  return { timeoutMs: flags.timeout }
+export function askOptions({ timeout, tlsCa, tlsCert, tlsKey }: CoordinatorFlags): AskOptions {
+  const tls = {
+    ...(tlsCa === undefined ? {} : { ca: tlsCa }),
+    ...(tlsCert === undefined ? {} : { cert: tlsCert }),
+    ...(tlsKey === undefined ? {} : { key: tlsKey }),
+  }
+  return Object.keys(tls).length === 0 ? { timeoutMs: timeout } : { timeoutMs: timeout, tls }
 }
 
 /** A flag's whole number, from 1. */
