@@ -96,7 +96,8 @@ class Application {
   #report(): void {
     const { committed, aborted, unknown } = this.#news
     if (committed.length + aborted + unknown === 0) return
-    process.send?.(this.#news)
+    // When the stage was killed the channel breaks before `disconnect` says so; without a callback that would be thrown.
+    process.send?.(this.#news, undefined, undefined, () => {})
     this.#news = emptyNews()
   }
 }

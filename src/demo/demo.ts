@@ -6,6 +6,7 @@ import { Prng } from '../base/index.ts'
 import { askStatus, type NodeStatus } from '../server/index.ts'
 import { Applications } from './applications.ts'
 import { type Audit, audit } from './audit.ts'
+import { Caretaker } from './caretaker.ts'
 import { Fleet } from './fleet.ts'
 import { InDoubtWatch } from './in-doubt-watch.ts'
 import { Killer } from './killer.ts'
@@ -43,7 +44,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
   const live = process.stdout.isTTY === true && !options.json
   const view: View = live ? new TerminalView(process.stdout) : new LineView(process.stderr)
   const stop = new StopRequest(live, () => view.say('stopping'))
-  const stage = new Stage(options, view)
+  const stage = new Stage(options, view, live)
   try {
     await stage.setUp(stop)
     await stage.play(stop)
@@ -70,6 +71,7 @@ class Stage {
   readonly #view: View
   readonly #directory = mkdtempSync(join(tmpdir(), 'cdt-demo-'))
   readonly #toldFile = join(this.#directory, 'told')
+  readonly #caretaker: Caretaker
   readonly #tally = new Tally()
   #world: World | undefined
   #fleet: Fleet | undefined
@@ -83,9 +85,10 @@ class Stage {
   #ending = false
   #failure: Error | undefined
 
-  constructor(options: DemoOptions, view: View) {
+  constructor(options: DemoOptions, view: View, live: boolean) {
     this.#options = options
     this.#view = view
+    this.#caretaker = new Caretaker(this.#directory, live)
     writeFileSync(this.#toldFile, '')
   }
 
@@ -174,6 +177,7 @@ class Stage {
     await this.#fleet?.stop()
     await this.#world?.stop()
     rmSync(this.#directory, { recursive: true, force: true })
+    this.#caretaker.dismiss()
   }
 
   #fail(line: string): void {

@@ -22,6 +22,8 @@ const EVENTS_KEPT = 50
 const EVENTS_SHOWN_MAX = 14
 /** The width of the labels at the left. */
 const MARGIN = 14
+/** Shows the cursor and leaves the alternate screen. */
+export const SHOW_MAIN_SCREEN = '\x1b[?25h\x1b[?1049l'
 const BARS = ' ▁▂▃▄▅▆▇█'
 
 /** Where the demo speaks to people: a page that redraws itself on a terminal, plain lines elsewhere. */
@@ -59,7 +61,7 @@ export class TerminalView implements View {
   }
 
   close(): void {
-    if (this.#drawn) this.#output.write('\x1b[?25h\x1b[?1049l')
+    if (this.#drawn) this.#output.write(SHOW_MAIN_SCREEN)
     this.#drawn = false
   }
 }
