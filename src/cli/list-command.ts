@@ -15,7 +15,14 @@ interface ListFlags extends CoordinatorFlags {
 export function addListCommand(program: Command): void {
   addCoordinatorOptions(program.command('list'))
     .description('transactions that are open, or need an operator')
-    .addOption(new Option('--state <state>', 'which ones').choices(STATES).default('open'))
+    .addOption(
+      new Option(
+        '--state <state>',
+        'which ones; committed and aborted: decided, and a branch has not acknowledged it yet',
+      )
+        .choices(STATES)
+        .default('open'),
+    )
     .addOption(new Option('--limit <n>', 'at most this many').default(50).argParser(wholeNumber))
     .action(async (flags: ListFlags) => {
       const found = await askLeader(

@@ -33,7 +33,8 @@ function print(answers: readonly Answer[]): void {
     ['NODE', 'ADDRESS', 'ROLE', 'TERM', 'COMMIT', 'APPLIED', 'LAG', 'LOG', 'MEMORY', 'UP'],
     answers.map((answer) => row(answer, leader)),
   )
-  for (const { address, error } of answers) if (error !== undefined) console.log(pc.red(`${address}: ${error}`))
+  for (const { address, error } of answers)
+    if (error !== undefined) console.log(pc.red(error.startsWith(address) ? error : `${address}: ${error}`))
   if (leader === undefined) {
     console.log(
       pc.red('\nNo leader answered: nothing can be decided now. In doubt stays in doubt until a majority is up.'),

@@ -76,7 +76,8 @@ export async function askLeader<M extends Method>(
       return (await ask(address, method, parameters, options)) as LeaderQuestions[M]['answer']
     } catch (error) {
       if (error instanceof AdminRefusedError && error.refusal !== 'NOT_LEADER') throw error
-      failures.push(`${address}: ${toError(error).message}`)
+      const { message } = toError(error)
+      failures.push(message.startsWith(address) ? message : `${address}: ${message}`)
     }
   }
   throw new CoordinatorUnreachableError(
