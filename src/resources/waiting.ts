@@ -31,12 +31,17 @@ export function withLimit<T>(pending: () => Promise<T>, limitMs: number, giveBac
   return withSignal(pending, AbortSignal.timeout(limitMs), giveBack)
 }
 
-/** Remembers the first success of `work`; a failure is forgotten, so the next call tries again. */
-export function once<T>(work: () => Promise<T>): () => Promise<T> {
+/**
+ * Remembers the first success of `work`, whatever later calls bring; a failure is forgotten, so the next call tries again
+ * with what it brings itself.
+ */
+export function once<Given extends unknown[], T>(
+  work: (...given: Given) => Promise<T>,
+): (...given: Given) => Promise<T> {
   let made: Promise<T> | undefined
-  return () => {
+  return (...given) => {
     if (made !== undefined) return made
-    const attempt = work()
+    const attempt = work(...given)
     made = attempt
     attempt.catch(() => {
       made = undefined

@@ -1,4 +1,3 @@
-import { ResourceMisconfiguredError } from '../errors.ts'
 import type { Finding } from '../resource.ts'
 import { Errno, errnoOf } from './errors.ts'
 import { type Run, recover } from './settle.ts'
@@ -76,10 +75,4 @@ async function recoverFindings(run: Run): Promise<Finding[]> {
       'the user may not run XA RECOVER, so branches left behind can\'t be found. Run "GRANT XA_RECOVER_ADMIN ON *.* TO …".'
     return [{ severity: 'warning', what: 'xaRecoverRefused', message }]
   }
-}
-
-/** @throws ResourceMisconfiguredError with the first fatal finding */
-export function assertUsable(resource: string, findings: readonly Finding[]): void {
-  const fatal = findings.find(({ severity }) => severity === 'fatal')
-  if (fatal !== undefined) throw new ResourceMisconfiguredError(resource, fatal.message)
 }

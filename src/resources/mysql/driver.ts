@@ -1,3 +1,4 @@
+import type { PooledSession } from '../access.ts'
 import { DriverMissingError } from '../errors.ts'
 import type { BranchGuard } from '../guard.ts'
 import { errnoOf } from './errors.ts'
@@ -5,18 +6,12 @@ import { guardCallbacks, guardPromises } from './session.ts'
 import type { CoreConnectionShape, CorePoolShape, PromiseConnectionShape, PromisePoolShape } from './shapes.ts'
 
 /** One session out of a pool. `Client` is what the application uses in a branch. */
-export interface MysqlSession<Client> {
-  /** Why the connection is gone, when it is. */
-  readonly lost: Error | undefined
+export interface MysqlSession<Client> extends PooledSession {
   /** Whether one text may hold several statements (the pool's option `multipleStatements`). */
   readonly takesMany: boolean
   /** The client, which reports to `guard`. */
   guarded(guard: BranchGuard): Client
   run(sql: string, values?: readonly unknown[]): Promise<readonly Record<string, unknown>[]>
-  /** Back to its pool. */
-  release(): void
-  /** Closes the connection. */
-  discard(): void
 }
 
 /** What concordat needs of a MySQL driver. */

@@ -1,4 +1,5 @@
 import { toError } from '../../base/index.ts'
+import type { ErrorReading } from '../access.ts'
 import { ResourceMisconfiguredError, ResourceUnavailableError } from '../errors.ts'
 
 /** Server error numbers that mean something to us. */
@@ -48,3 +49,6 @@ export function explainAccess(resource: string, thrown: unknown): Error {
   }
   return new ResourceUnavailableError(resource, cause.message, { cause })
 }
+
+/** Errors of MySQL and MariaDB, as shared code reads them. */
+export const MYSQL_ERRORS: ErrorReading = { isRefusal, explainAccess }

@@ -1,18 +1,16 @@
 import { type ClusterId, makeGid } from '../../base/index.ts'
+import { type Access, callIn } from '../access.ts'
 import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resource.ts'
-import { CALL_MS_MAX, withinCallTime } from '../waiting.ts'
+import { CALL_MS_MAX } from '../waiting.ts'
 import type { MysqlDriver, MysqlSession } from './driver.ts'
-import { explainAccess, isRefusal } from './errors.ts'
+import { MYSQL_ERRORS } from './errors.ts'
 import { type Run, recover, settlePrepared } from './settle.ts'
 import { WITNESS_TOKEN, type Witness } from './witness.ts'
 import { isListed, ownBranches } from './xid.ts'
 
-type Session = MysqlSession<unknown>
-
 /** InDoubtPort over XA RECOVER and the witness table. */
 export class MysqlInDoubt implements InDoubtPort {
-  readonly #resource: string
-  readonly #driver: MysqlDriver<unknown>
+  readonly #access: Access<MysqlSession<unknown>>
   readonly #witness: Witness | undefined
   readonly #close: () => Promise<void>
   readonly #callMs: number
@@ -25,8 +23,7 @@ export class MysqlInDoubt implements InDoubtPort {
     close: () => Promise<void>,
     callMs = CALL_MS_MAX,
   ) {
-    this.#resource = resource
-    this.#driver = driver
+    this.#access = { resource, driver, errors: MYSQL_ERRORS }
     this.#witness = witness
     this.#close = close
     this.#callMs = callMs
@@ -73,27 +70,7 @@ export class MysqlInDoubt implements InDoubtPort {
     return this.#close()
   }
 
-  async #run<T>(work: (run: Run) => Promise<T>): Promise<T> {
-    try {
-      return await withinCallTime(
-        () => this.#driver.acquire(),
-        this.#callMs,
-        (session) => this.#runIn(session, work),
-      )
-    } catch (error) {
-      throw explainAccess(this.#resource, error)
-    }
-  }
-
-  async #runIn<T>(session: Session, work: (run: Run) => Promise<T>): Promise<T> {
-    try {
-      const result = await work((sql, values) => session.run(sql, values))
-      session.release()
-      return result
-    } catch (error) {
-      if (isRefusal(error) && session.lost === undefined) session.release()
-      else session.discard()
-      throw error
-    }
+  #run<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    return callIn(this.#access, this.#callMs, (session) => work((sql, values) => session.run(sql, values)))
   }
 }

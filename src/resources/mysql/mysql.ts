@@ -1,12 +1,12 @@
 import { makeGid } from '../../base/index.ts'
-import { ResourceMisconfiguredError, ResourceUnavailableError } from '../errors.ts'
+import { type Access, assertUsable, beginIn, checkIn } from '../access.ts'
 import { BranchGuard } from '../guard.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
-import { withSignal } from '../waiting.ts'
-import { MysqlBranch, REFUSED_STATEMENTS } from './branch.ts'
-import { assertUsable, surveyMysql } from './check.ts'
+import { once } from '../waiting.ts'
+import { mysqlBranch, REFUSED_STATEMENTS } from './branch.ts'
+import { surveyMysql } from './check.ts'
 import { type MysqlSession as HeldSession, type MysqlDriver, mysqlDriver } from './driver.ts'
-import { explainAccess, isRefusal } from './errors.ts'
+import { MYSQL_ERRORS } from './errors.ts'
 import { MysqlInDoubt } from './in-doubt.ts'
 import { Witness } from './witness.ts'
 import { xidLiteral } from './xid.ts'
@@ -56,74 +56,36 @@ export class MysqlResource<Client> implements Resource<Client> {
   readonly kind = 'mysql'
   readonly name: string
   readonly inDoubt: InDoubtPort
-  readonly #driver: MysqlDriver<Client>
+  readonly #access: Access<HeldSession<Client>>
   readonly #witness: Witness | undefined
-  #usable: Promise<void> | undefined
+  /** Once: the first branch surveys the server, and makes the witness table, in its own session before it begins. */
+  readonly #survey = once(async (held: HeldSession<Client>) => {
+    assertUsable(this.name, await surveyMysql((sql) => held.run(sql)))
+    await this.#witness?.create((sql) => held.run(sql))
+  })
 
   constructor({ name, witness = false }: MysqlOptions, driver: MysqlDriver<Client>, close: () => Promise<void>) {
     this.name = name
-    this.#driver = driver
+    this.#access = { resource: name, driver, errors: MYSQL_ERRORS }
     this.#witness = witness === false ? undefined : new Witness(name, witness)
     this.inDoubt = new MysqlInDoubt(name, driver, this.#witness, close)
   }
 
   async begin(identity: BranchIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Branch<Client>> {
     const gid = makeGid(identity.cluster, identity.txid, identity.branch)
-    const held = await this.#acquire(options.signal)
-    try {
-      await this.#assertUsable(held)
+    return beginIn(this.#access, options.signal, async (held) => {
+      await this.#survey(held)
       await held.run(`XA START ${xidLiteral(identity)}`)
-    } catch (error) {
-      if (error instanceof ResourceMisconfiguredError) held.release()
-      else held.discard()
-      throw error instanceof ResourceMisconfiguredError ? error : explainAccess(this.name, error)
-    }
-    const guard = new BranchGuard(gid, REFUSED_STATEMENTS)
-    const { name: resource } = this
-    return new MysqlBranch({ resource, identity, guard, driver: this.#driver, held, witness: this.#witness })
-  }
-
-  async check(): Promise<readonly Finding[]> {
-    let session: HeldSession<Client> | undefined
-    try {
-      session = await this.#acquire(undefined)
-      const held = session
-      const findings = await surveyMysql((sql) => held.run(sql))
-      await this.#witness?.create((sql) => held.run(sql))
-      session.release()
-      return findings
-    } catch (error) {
-      session?.discard()
-      const what = isRefusal(error) || error instanceof ResourceMisconfiguredError ? 'refused' : 'unreachable'
-      return [{ severity: 'fatal', what, message: (error as Error).message }]
-    }
-  }
-
-  /** Once: the first branch surveys the server, and makes the witness table, in its own session before it begins. */
-  #assertUsable(held: HeldSession<Client>): Promise<void> {
-    this.#usable ??= this.#survey(held).catch((error: unknown) => {
-      this.#usable = undefined
-      throw error
+      const guard = new BranchGuard(gid, REFUSED_STATEMENTS)
+      return mysqlBranch({ gid, identity, guard, access: this.#access, held, witness: this.#witness })
     })
-    return this.#usable
   }
 
-  async #survey(held: HeldSession<Client>): Promise<void> {
-    assertUsable(this.name, await surveyMysql((sql) => held.run(sql)))
-    await this.#witness?.create((sql) => held.run(sql))
-  }
-
-  async #acquire(signal: AbortSignal | undefined): Promise<HeldSession<Client>> {
-    try {
-      return await withSignal(
-        () => this.#driver.acquire(),
-        signal,
-        (late) => late.release(),
-      )
-    } catch (error) {
-      if (signal?.aborted)
-        throw new ResourceUnavailableError(this.name, 'no session before the call was aborted', { cause: error })
-      throw explainAccess(this.name, error)
-    }
+  check(): Promise<readonly Finding[]> {
+    return checkIn(this.#access, async (session) => {
+      const findings = await surveyMysql((sql) => session.run(sql))
+      await this.#witness?.create((sql) => session.run(sql))
+      return findings
+    })
   }
 }

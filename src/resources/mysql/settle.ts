@@ -1,9 +1,9 @@
 import { makeGid } from '../../base/index.ts'
+import type { Verb } from '../branch-life.ts'
 import type { BranchIdentity, SettleResult } from '../resource.ts'
 import { Errno, errnoOf } from './errors.ts'
 import { isListed, type RecoverRow, xidLiteral } from './xid.ts'
 
-export type Verb = 'COMMIT' | 'ROLLBACK'
 export type Run = (sql: string, values?: readonly unknown[]) => Promise<readonly Record<string, unknown>[]>
 
 /** All prepared branches of the server. */

@@ -1,4 +1,3 @@
-import { ResourceMisconfiguredError } from '../errors.ts'
 import type { Finding } from '../resource.ts'
 import type { Reply } from './driver.ts'
 import { PREPARED_OFF } from './errors.ts'
@@ -26,10 +25,4 @@ export async function surveyPostgres(run: (sql: string) => Promise<Reply>): Prom
     add('warning', 'fsyncOff', 'its setting fsync is off: a crash of the machine can lose votes. Turn it on.')
   }
   return findings
-}
-
-/** @throws ResourceMisconfiguredError with the first fatal finding */
-export function assertUsable(resource: string, findings: readonly Finding[]): void {
-  const fatal = findings.find(({ severity }) => severity === 'fatal')
-  if (fatal !== undefined) throw new ResourceMisconfiguredError(resource, fatal.message)
 }

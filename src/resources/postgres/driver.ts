@@ -1,3 +1,4 @@
+import type { PooledSession } from '../access.ts'
 import type { BranchGuard } from '../guard.ts'
 
 /** What came back from a text of one or more statements. */
@@ -9,19 +10,13 @@ export interface Reply {
 }
 
 /** One session out of a pool. `Client` is what the application uses in a branch. */
-export interface DriverSession<Client> {
-  /** Why the connection is gone, when it is. A lost session can only be discarded. */
-  readonly lost: Error | undefined
+export interface DriverSession<Client> extends PooledSession {
   /** Whether `open`'s statements have been sent: some drivers send them with the application's first statement. */
   readonly opened: boolean
   /** Begins a branch with `statements` (no parameters) and returns the client, which reports to `guard`. */
   open(statements: readonly string[], guard: BranchGuard): Promise<Client>
   /** Sends a text of one or more statements without parameters, in one round trip. */
   run(sql: string): Promise<Reply>
-  /** Back to its pool. */
-  release(): void
-  /** Closes the connection: it never goes back to its pool. */
-  discard(): void
 }
 
 /** What concordat needs of a PostgreSQL driver. */

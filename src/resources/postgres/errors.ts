@@ -1,4 +1,5 @@
 import { type Gid, toError } from '../../base/index.ts'
+import type { ErrorReading } from '../access.ts'
 import {
   BranchNotPreparableError,
   ResourceExhaustedError,
@@ -77,3 +78,6 @@ export function explainAccess(resource: string, thrown: unknown): Error {
   }
   return new ResourceUnavailableError(resource, cause.message, { cause })
 }
+
+/** Errors of PostgreSQL, as shared code reads them. */
+export const POSTGRES_ERRORS: ErrorReading = { isRefusal, explainAccess }

@@ -1,24 +1,23 @@
 import { type ClusterId, type Gid, makeGid, parseGid } from '../../base/index.ts'
+import { type Access, callIn } from '../access.ts'
+import type { Verb } from '../branch-life.ts'
 import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resource.ts'
-import { CALL_MS_MAX, withinCallTime } from '../waiting.ts'
+import { CALL_MS_MAX } from '../waiting.ts'
 import type { DriverSession, PostgresDriver, Reply } from './driver.ts'
-import { explainAccess, isRefusal, sqlStateOf } from './errors.ts'
-import { settlePrepared, type Verb } from './settle.ts'
+import { POSTGRES_ERRORS, sqlStateOf } from './errors.ts'
+import { settlePrepared } from './settle.ts'
 
 type Run = (sql: string) => Promise<Reply>
-type Session = DriverSession<unknown>
 
 /** InDoubtPort over PostgreSQL's pg_prepared_xacts and pg_xact_status. */
 export class PostgresInDoubt implements InDoubtPort {
-  readonly #resource: string
-  readonly #driver: PostgresDriver<unknown>
+  readonly #access: Access<DriverSession<unknown>>
   readonly #close: () => Promise<void>
   readonly #callMs: number
 
   /** @param callMs after this long without an answer a session is taken for lost */
   constructor(resource: string, driver: PostgresDriver<unknown>, close: () => Promise<void>, callMs = CALL_MS_MAX) {
-    this.#resource = resource
-    this.#driver = driver
+    this.#access = { resource, driver, errors: POSTGRES_ERRORS }
     this.#close = close
     this.#callMs = callMs
   }
@@ -62,28 +61,8 @@ export class PostgresInDoubt implements InDoubtPort {
     return this.#run((run) => settlePrepared(run, verb, makeGid(cluster, txid, branch)))
   }
 
-  async #run<T>(work: (run: Run) => Promise<T>): Promise<T> {
-    try {
-      return await withinCallTime(
-        () => this.#driver.acquire(),
-        this.#callMs,
-        (session) => this.#runIn(session, work),
-      )
-    } catch (error) {
-      throw explainAccess(this.#resource, error)
-    }
-  }
-
-  async #runIn<T>(session: Session, work: (run: Run) => Promise<T>): Promise<T> {
-    try {
-      const result = await work((sql) => session.run(sql))
-      session.release()
-      return result
-    } catch (error) {
-      if (isRefusal(error) && session.lost === undefined) session.release()
-      else session.discard()
-      throw error
-    }
+  #run<T>(work: (run: Run) => Promise<T>): Promise<T> {
+    return callIn(this.#access, this.#callMs, (session) => work((sql) => session.run(sql)))
   }
 }
 

@@ -1,12 +1,12 @@
 import { makeGid } from '../../base/index.ts'
-import { ResourceMisconfiguredError, ResourceUnavailableError } from '../errors.ts'
+import { type Access, assertUsable, beginIn, checkIn } from '../access.ts'
 import { BranchGuard } from '../guard.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
-import { once, withSignal } from '../waiting.ts'
-import { openingStatements, PostgresBranch, REFUSED_STATEMENTS } from './branch.ts'
-import { assertUsable, surveyPostgres } from './check.ts'
+import { once } from '../waiting.ts'
+import { openingStatements, postgresBranch, REFUSED_STATEMENTS } from './branch.ts'
+import { surveyPostgres } from './check.ts'
 import type { DriverSession, PostgresDriver } from './driver.ts'
-import { explainAccess, isRefusal } from './errors.ts'
+import { POSTGRES_ERRORS } from './errors.ts'
 import { PostgresInDoubt } from './in-doubt.ts'
 import { assertReservable, postgresJsDriver } from './js-driver.ts'
 import { pgDriver } from './pg-driver.ts'
@@ -61,67 +61,29 @@ export class PostgresResource<Client> implements Resource<Client> {
   readonly kind = 'postgres'
   readonly name: string
   readonly inDoubt: InDoubtPort
-  readonly #driver: PostgresDriver<Client>
-  readonly #usable: (session: DriverSession<Client>) => Promise<void>
+  readonly #access: Access<DriverSession<Client>>
+  /** The first branch surveys the server in its own session; a second one would need a second place in the pool. */
+  readonly #survey = once(async (session: DriverSession<Client>) => {
+    assertUsable(this.name, await surveyPostgres((sql) => session.run(sql)))
+  })
 
   constructor(name: string, driver: PostgresDriver<Client>, close: () => Promise<void>) {
     this.name = name
-    this.#driver = driver
+    this.#access = { resource: name, driver, errors: POSTGRES_ERRORS }
     this.inDoubt = new PostgresInDoubt(name, driver, close)
-    let survey: (() => Promise<void>) | undefined
-    // The first branch surveys the server in its own session; a second one would need a second place in the pool.
-    this.#usable = (session) => {
-      survey ??= once(async () => {
-        assertUsable(name, await surveyPostgres((sql) => session.run(sql)))
-      })
-      return survey().catch((error: unknown) => {
-        survey = undefined
-        throw error
-      })
-    }
   }
 
   async begin(identity: BranchIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Branch<Client>> {
     const gid = makeGid(identity.cluster, identity.txid, identity.branch)
     const guard = new BranchGuard(gid, REFUSED_STATEMENTS)
-    const held = await this.#acquire(options.signal)
-    try {
-      await this.#usable(held)
+    return beginIn(this.#access, options.signal, async (held) => {
+      await this.#survey(held)
       const client = await held.open(openingStatements(gid), guard)
-      return new PostgresBranch({ resource: this.name, gid, guard, driver: this.#driver, held, client })
-    } catch (error) {
-      if (error instanceof ResourceMisconfiguredError && held.lost === undefined) held.release()
-      else held.discard()
-      throw error instanceof ResourceMisconfiguredError ? error : explainAccess(this.name, error)
-    }
+      return postgresBranch({ gid, guard, access: this.#access, held, client })
+    })
   }
 
-  async check(): Promise<readonly Finding[]> {
-    let session: DriverSession<Client> | undefined
-    try {
-      session = await this.#acquire(undefined)
-      const held = session
-      const findings = await surveyPostgres((sql) => held.run(sql))
-      session.release()
-      return findings
-    } catch (error) {
-      session?.discard()
-      const what = isRefusal(error) || error instanceof ResourceMisconfiguredError ? 'refused' : 'unreachable'
-      return [{ severity: 'fatal', what, message: (error as Error).message }]
-    }
-  }
-
-  async #acquire(signal: AbortSignal | undefined): Promise<DriverSession<Client>> {
-    try {
-      return await withSignal(
-        () => this.#driver.acquire(),
-        signal,
-        (late) => late.release(),
-      )
-    } catch (error) {
-      if (signal?.aborted)
-        throw new ResourceUnavailableError(this.name, 'no session before the call was aborted', { cause: error })
-      throw explainAccess(this.name, error)
-    }
+  check(): Promise<readonly Finding[]> {
+    return checkIn(this.#access, (session) => surveyPostgres((sql) => session.run(sql)))
   }
 }

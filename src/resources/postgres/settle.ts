@@ -1,9 +1,8 @@
 import type { Gid } from '../../base/index.ts'
+import type { Verb } from '../branch-life.ts'
 import type { SettleResult } from '../resource.ts'
 import type { Reply } from './driver.ts'
 import { sqlStateOf } from './errors.ts'
-
-export type Verb = 'COMMIT' | 'ROLLBACK'
 
 /**
  * COMMIT PREPARED or ROLLBACK PREPARED.
