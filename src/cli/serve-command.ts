@@ -107,13 +107,9 @@ function overridesOf(flags: Record<string, string | undefined>): readonly Overri
 /** Runs until SIGTERM or SIGINT, which drain and end with 0, or until a fatal error. */
 async function serve(config: ServerConfig): Promise<void> {
   const logger = pino({ level: config.log.level, base: { cluster: config.cluster, node: config.node } })
+  // Before the start, which takes a moment: a request to stop that comes meanwhile must not be lost.
+  const stopped = stopRequest()
   const server = await CoordinatorServer.start(config, logger)
-  const stopped = new Promise<string>((resolve) => {
-    process.once('SIGTERM', () => resolve('SIGTERM'))
-    process.once('SIGINT', () => resolve('SIGINT'))
-    // A supervisor that spawned this process with a channel takes it along when it goes.
-    process.once('disconnect', () => resolve('the supervisor is gone'))
-  })
   const ending = await Promise.race([stopped.then((why) => ({ why })), server.failed.then((error) => ({ error }))])
   if ('error' in ending) {
     logger.fatal({ err: ending.error }, 'this coordinator can not go on; its process ends')
@@ -126,6 +122,18 @@ async function serve(config: ServerConfig): Promise<void> {
   logger.info('stopped')
   // An open channel to the supervisor would keep the process alive.
   if (process.connected) process.disconnect()
+}
+
+/** Resolves with why this coordinator should stop. */
+function stopRequest(): Promise<string> {
+  return new Promise((resolve) => {
+    process.once('SIGTERM', () => resolve('SIGTERM'))
+    process.once('SIGINT', () => resolve('SIGINT'))
+    // A supervisor that spawned this process with a channel takes it along when it goes.
+    process.once('disconnect', () => resolve('the supervisor is gone'))
+    // It may have gone while the modules were loaded. Without a channel `connected` is undefined.
+    if (process.connected === false) resolve('the supervisor is gone')
+  })
 }
 
 function toCamelCase(flag: string): string {
