@@ -85,6 +85,12 @@ test('a file that is not YAML is refused with the line', () => {
   expect(mistakeIn('cluster: [trips\nnode: 1\n')).toMatch(/line \d/)
 })
 
+test('a key that is missing is called missing', () => {
+  expect(mistakeIn(good.replace('cluster: trips\n', ''))).toMatch(
+    /concordat\.yaml: cluster: is missing.*expected: string/,
+  )
+})
+
 test('a missing file is refused with what to do', () => {
   expect(() => loadConfig(join(directory, 'absent.yaml'))).toThrow(/can't be read .* check the path/)
 })

@@ -73,7 +73,7 @@ class ConfigSource {
     }[],
   ): ConfigError {
     const lines = issues.flatMap((issue) => {
-      if (issue.keys === undefined) return [this.#describe(issue.path, issue.message)]
+      if (issue.keys === undefined) return [this.#describe(issue.path, inPlainWords(issue.message))]
       return issue.keys.map((key) =>
         this.#describe([...issue.path, key], 'is not a key that this version knows; check the spelling'),
       )
@@ -113,6 +113,13 @@ class ConfigSource {
     const node = this.#document.getIn(path, true)
     return isNode(node) ? node.range?.[0] : undefined
   }
+}
+
+/** The schema's words for a key that is not there. */
+const ABSENT = /^Invalid input: expected (.+), received undefined$/
+
+function inPlainWords(message: string): string {
+  return message.replace(ABSENT, 'is missing; give it in the file or by its flag (expected: $1)')
 }
 
 /** Replaces `${NAME}` in every text. */
