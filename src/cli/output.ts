@@ -1,5 +1,5 @@
-import pc from 'picocolors'
 import { ConcordatError } from '../base/index.ts'
+import { stderrColors, stdoutColors } from '../terminal/index.ts'
 
 /** Exit codes, documented in docs/reference/cli.md. */
 export const ExitCode = {
@@ -25,15 +25,15 @@ export function printTable(heads: readonly string[], rows: readonly (readonly st
       .map((cell, column) => cell.padEnd(widths[column] ?? 0))
       .join('  ')
       .trimEnd()
-  console.log(pc.bold(line(heads)))
+  console.log(stdoutColors.bold(line(heads)))
   for (const row of rows) console.log(line(row))
 }
 
 /** Says on stderr what went wrong. Our own errors are sentences already; others keep their stack for a bug report. */
 export function printError(error: unknown): void {
   if (error instanceof ConcordatError)
-    console.error(`${pc.red('concordat:')} ${error.message} ${pc.dim(`[${error.code}]`)}`)
-  else console.error(pc.red('concordat:'), error instanceof Error ? (error.stack ?? error.message) : error)
+    console.error(`${stderrColors.red('concordat:')} ${error.message} ${stderrColors.dim(`[${error.code}]`)}`)
+  else console.error(stderrColors.red('concordat:'), error instanceof Error ? (error.stack ?? error.message) : error)
 }
 
 /** A duration as people read it. */

@@ -1,7 +1,7 @@
 import type { Command } from 'commander'
-import pc from 'picocolors'
 import { toError } from '../base/index.ts'
 import { askStatus, type NodeStatus } from '../server/index.ts'
+import { stdoutColors } from '../terminal/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
 import { describeBytes, describeMs, ExitCode, printJson, printTable } from './output.ts'
 
@@ -34,10 +34,12 @@ function print(answers: readonly Answer[]): void {
     answers.map((answer) => row(answer, leader)),
   )
   for (const { address, error } of answers)
-    if (error !== undefined) console.log(pc.red(error.startsWith(address) ? error : `${address}: ${error}`))
+    if (error !== undefined) console.log(stdoutColors.red(error.startsWith(address) ? error : `${address}: ${error}`))
   if (leader === undefined) {
     console.log(
-      pc.red('\nNo leader answered: nothing can be decided now. In doubt stays in doubt until a majority is up.'),
+      stdoutColors.red(
+        '\nNo leader answered: nothing can be decided now. In doubt stays in doubt until a majority is up.',
+      ),
     )
     return
   }
@@ -63,12 +65,12 @@ function row({ address, status }: Answer, leader: NodeStatus | undefined): reado
 
 function printTransactions({ cluster, transactions, resources }: NodeStatus): void {
   const { preparing, decided, finished, committed, aborted, heuristics } = transactions
-  console.log(`\n${pc.bold(`Transactions of ${cluster}`)}`)
+  console.log(`\n${stdoutColors.bold(`Transactions of ${cluster}`)}`)
   console.log(`  open: ${preparing} gathering votes, ${decided} decided and not acknowledged by all`)
   console.log(`  finished and remembered: ${finished}; decided in this log: ${committed} committed, ${aborted} aborted`)
   if (heuristics > 0)
     console.log(
-      pc.red(
+      stdoutColors.red(
         `  ${heuristics} branches ended otherwise than decided, or nobody can tell: concordat list --state heuristic`,
       ),
     )

@@ -1,9 +1,9 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import pc from 'picocolors'
 import { Prng } from '../base/index.ts'
 import { askStatus, type NodeStatus } from '../server/index.ts'
+import { stdoutColors } from '../terminal/index.ts'
 import { Applications } from './applications.ts'
 import { type Audit, audit } from './audit.ts'
 import { Caretaker } from './caretaker.ts'
@@ -50,7 +50,7 @@ export async function runDemo(options: DemoOptions): Promise<number> {
     await stage.play(stop)
     const { report, found } = await Promise.race([stage.end(), stop.insisted])
     view.close()
-    if (!options.json) console.log(describeReport(report, found, stage.faults, pc))
+    if (!options.json) console.log(describeReport(report, found, stage.faults, stdoutColors))
     await stage.tearDown()
     if (options.json) console.log(JSON.stringify(report))
     return isGood(report) ? 0 : 1

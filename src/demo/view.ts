@@ -1,5 +1,5 @@
-import pc from 'picocolors'
 import type { NodeStatus } from '../server/index.ts'
+import { stdoutColors } from '../terminal/index.ts'
 import type { Tally } from './tally.ts'
 import { count, plural } from './words.ts'
 
@@ -45,7 +45,9 @@ export class TerminalView implements View {
 
   say(line: string): void {
     const time = new Date().toTimeString().slice(0, 8)
-    this.#events.push(`${pc.dim(time.padEnd(MARGIN))}${line.startsWith('kill -9') ? pc.red(line) : line}`)
+    this.#events.push(
+      `${stdoutColors.dim(time.padEnd(MARGIN))}${line.startsWith('kill -9') ? stdoutColors.red(line) : line}`,
+    )
     if (this.#events.length > EVENTS_KEPT) this.#events.shift()
     if (!this.#drawn) this.#output.write(`${line} …\n`)
   }
@@ -112,32 +114,34 @@ export function renderScene(scene: Scene, events: readonly string[], width: numb
   const room = Math.min(EVENTS_SHOWN_MAX, Math.max(0, height - page.length - 1))
   const shown = room === 0 ? [] : events.slice(-room)
   const blank = page.length + shown.length + 2 <= height ? [''] : []
-  return [...page, ...shown, ...blank, pc.dim(footer)]
+  return [...page, ...shown, ...blank, stdoutColors.dim(footer)]
 }
 
 function title({ elapsedMs, totalMs }: Scene, width: number): string {
   const words = 'every trip in three databases, or in none'
   const time = `${Math.round(elapsedMs / 1_000)} s${totalMs === undefined ? '' : ` of ${Math.round(totalMs / 1_000)} s`}`
   const gap = Math.max(2, Math.min(width, 100) - MARGIN - 2 - words.length - time.length)
-  return `${pc.bold('concordat demo')}  ${words}${' '.repeat(gap)}${pc.dim(time)}`
+  return `${stdoutColors.bold('concordat demo')}  ${words}${' '.repeat(gap)}${stdoutColors.dim(time)}`
 }
 
 /** Puts a bold label at the left of the first line, and all lines under each other. */
 function labelled(label: string, lines: readonly string[]): readonly string[] {
-  return lines.map((line, index) => `${index === 0 ? pc.bold(label.padEnd(MARGIN)) : ' '.repeat(MARGIN)}${line}`)
+  return lines.map(
+    (line, index) => `${index === 0 ? stdoutColors.bold(label.padEnd(MARGIN)) : ' '.repeat(MARGIN)}${line}`,
+  )
 }
 
 function coordinatorLines({ addresses, statuses }: Scene): readonly string[] {
   const head = `${'address'.padEnd(20)}role      term    applied      log   memory`
   return [
-    ...labelled('Coordinators', [pc.dim(head)]),
+    ...labelled('Coordinators', [stdoutColors.dim(head)]),
     ...addresses.map((address, index) => row(index + 1, address, statuses[index])),
   ]
 }
 
 function row(id: number, address: string, status: NodeStatus | undefined): string {
   const name = `${' '.repeat(MARGIN)}${id}  ${address.padEnd(17)}`
-  if (status === undefined) return `${name}${pc.red('down')}`
+  if (status === undefined) return `${name}${stdoutColors.red('down')}`
   return [
     `${name}${describeRole(status)}`,
     String(status.term).padStart(4),
@@ -148,8 +152,8 @@ function row(id: number, address: string, status: NodeStatus | undefined): strin
 }
 
 function describeRole({ serving, role }: NodeStatus): string {
-  if (serving) return pc.green('leader  ')
-  return role === 'follower' ? 'follower' : pc.yellow('electing')
+  if (serving) return stdoutColors.green('leader  ')
+  return role === 'follower' ? 'follower' : stdoutColors.yellow('electing')
 }
 
 function bookingLines({ tally, inDoubt }: Scene, width: number): readonly string[] {
@@ -157,9 +161,9 @@ function bookingLines({ tally, inDoubt }: Scene, width: number): readonly string
   // The second that is under way would always look like a collapse.
   const bars = tally.perSecond.slice(0, -1).slice(-Math.max(10, width - MARGIN - 20))
   return [
-    `${pc.green(`${count(tally.committed)} committed`)}   ${count(tally.refused)} refused ${pc.dim('(taken, or no money)')}`,
-    `${faults === 0 ? '0 aborted' : pc.yellow(`${count(faults)} aborted`)}   ${tally.unknown} unknown   ${pc.magenta(`${inDoubt} branches prepared now`)}`,
-    bars.length === 0 ? '' : `${pc.cyan(sparkline(bars))}  ${count(bars.at(-1)!)} a second`,
+    `${stdoutColors.green(`${count(tally.committed)} committed`)}   ${count(tally.refused)} refused ${stdoutColors.dim('(taken, or no money)')}`,
+    `${faults === 0 ? '0 aborted' : stdoutColors.yellow(`${count(faults)} aborted`)}   ${tally.unknown} unknown   ${stdoutColors.magenta(`${inDoubt} branches prepared now`)}`,
+    bars.length === 0 ? '' : `${stdoutColors.cyan(sparkline(bars))}  ${count(bars.at(-1)!)} a second`,
   ]
 }
 

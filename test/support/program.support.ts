@@ -80,5 +80,6 @@ export async function concordat(args: readonly string[], options: CommandOptions
 /** The environment of an ordinary shell: nothing of the test runner's may steer the program. */
 export function plainEnvironment(): NodeJS.ProcessEnv {
   const { FORCE_COLOR, NO_COLOR, NODE_OPTIONS, CONCORDAT_COORDINATORS, VITEST, NODE_ENV, ...rest } = process.env
-  return rest
+  // With CI set, libraries guess that colours are wanted in pipes: ours must not.
+  return { ...rest, CI: 'true' }
 }
