@@ -29,6 +29,10 @@ async function crash(orders: CrashOrders): Promise<string> {
   })
   onTestFinished(() => void child.kill('SIGKILL'))
   let output = ''
+  let told = ''
+  child.stdout.on('data', (chunk) => {
+    told += chunk
+  })
   for (const stream of [child.stdout, child.stderr]) {
     stream.setEncoding('utf8').on('data', (chunk: string) => {
       output += chunk
@@ -37,7 +41,7 @@ async function crash(orders: CrashOrders): Promise<string> {
   onTestFailed(() => console.error(`the application said:\n${output}`))
   const [, signal] = (await once(child, 'close')) as [number | null, string | null]
   expect(signal, output).toBe('SIGKILL')
-  return output.split('\n')[0] ?? ''
+  return told.split('\n')[0] ?? ''
 }
 
 async function nothingPrepared(): Promise<void> {
