@@ -57,6 +57,9 @@ export class Core {
   /** On a follower: the highest matchIndex that waits behind a write, or was sent, in this term. */
   promisedIndex: LogIndex = NO_INDEX
 
+  /** A part of the log or the vote was lost: this node does not count. */
+  isDoubtful: boolean
+
   /** Defined exactly while this node leads. */
   leading: Leadership | undefined = undefined
 
@@ -80,6 +83,7 @@ export class Core {
     this.votedFor = recovered.hardState.votedFor
     assert(this.log.lastTerm <= this.currentTerm, 'the term on disk is at least that of the last entry')
     this.commitIndex = recovered.lastApplied
+    this.isDoubtful = recovered.doubtful
     this.lastApplied = recovered.lastApplied
     this.matchedIndex = recovered.lastApplied
     this.resetElectionTimer()
@@ -122,7 +126,7 @@ export class Core {
   takeEffects(): RaftEffect[] {
     const { log, durability, options } = this
     const effects = this.outbox.take({
-      hardState: { currentTerm: this.currentTerm, votedFor: this.votedFor },
+      hardState: { currentTerm: this.currentTerm, votedFor: this.votedFor, commitIndex: this.commitIndex },
       term: this.currentTerm,
       beginWrite: (withEntries) => durability.begin(this.currentTerm, withEntries ? log.lastIndex : NO_INDEX),
     })

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { simpleConfiguration } from './configuration.ts'
 import {
   append,
   appendsOf,
@@ -22,7 +23,7 @@ test('Raft §5.1: a node that hears of a higher term enters it and becomes a fol
   node.becomeServing()
   const effects = node.receive(append({ term: term(9) }))
   expect(node.raft.status()).toMatchObject({ role: 'follower', currentTerm: 9, votedFor: undefined, leader: 2 })
-  expect(writesOf(effects)[0]!.hardState).toEqual({ currentTerm: 9, votedFor: undefined })
+  expect(writesOf(effects)[0]!.hardState).toEqual({ currentTerm: 9, votedFor: undefined, commitIndex: 0 })
 })
 
 test('Raft §5.1: a request of an earlier term is refused, and the answer carries the present term', () => {
@@ -48,7 +49,7 @@ test('Raft §5.2: a candidate raises its term, votes for itself, and asks only o
   const effects = node.becomeCandidate()
   expect(node.raft.status()).toMatchObject({ role: 'candidate', currentTerm: 1, votedFor: 1 })
   expect(sentOf(effects)).toEqual([])
-  expect(writesOf(effects)[0]!.hardState).toEqual({ currentTerm: 1, votedFor: 1 })
+  expect(writesOf(effects)[0]!.hardState).toMatchObject({ currentTerm: 1, votedFor: 1 })
   expect(unlocksOf(effects)).toMatchObject([
     { kind: 'requestVote', to: 2, term: 1, preVote: false },
     { kind: 'requestVote', to: 3, term: 1, preVote: false },
@@ -136,7 +137,7 @@ test('Raft §5.2: election timeouts are drawn at random from [T, 2T), differentl
 })
 
 test('Raft §5.2: a group of one elects itself, once its vote is on disk', () => {
-  const node = new OneNode(undefined, { configuration: { voters: [id(1)], learners: [] } })
+  const node = new OneNode(undefined, { configuration: simpleConfiguration([id(1)]) })
   const effects = node.timeOut()
   expect(node.raft.status().role).toBe('candidate')
   node.written(effects)
@@ -219,7 +220,7 @@ test('thesis §6.2: a leader that one of two followers answers stays', () => {
 })
 
 test('a learner never campaigns', () => {
-  const node = new OneNode(undefined, { configuration: { voters: [id(2), id(3)], learners: [id(1)] } })
+  const node = new OneNode(undefined, { configuration: simpleConfiguration([id(2), id(3)], [id(1)]) })
   expect(node.tick(100)).toEqual([])
 })
 

@@ -49,6 +49,8 @@ export function meetHigherTerm(core: Core, message: RaftMessage): boolean {
     case 'appendEntriesResponse':
       becomeFollower(core, message.term, undefined)
       return true
+    default:
+      return false
   }
 }
 
@@ -123,7 +125,15 @@ function voteRequests(core: Core, preVote: boolean, term: Term): RequestVote[] {
   const position = { lastLogIndex: lastIndex, lastLogTerm: lastTerm }
   return core.configuration.voters
     .filter((voter) => voter !== core.nodeId)
-    .map((to) => ({ kind: 'requestVote', from: core.nodeId, to, term, preVote, ...position }))
+    .map((to) => ({
+      kind: 'requestVote',
+      from: core.nodeId,
+      to,
+      term,
+      preVote,
+      ...position,
+      leadershipTransfer: false,
+    }))
 }
 
 /** True on a leader, and on whoever heard one within the shortest election timeout. */

@@ -108,7 +108,17 @@ function acknowledgement(
 ): AppendEntriesResponse {
   const { nodeId: from, currentTerm: term } = core
   const hint = { hintIndex: NO_INDEX, hintTerm: NO_TERM }
-  return { kind: 'appendEntriesResponse', from, to, term, success: true, matchIndex, ...hint, readRound }
+  return {
+    kind: 'appendEntriesResponse',
+    from,
+    to,
+    term,
+    success: true,
+    matchIndex,
+    ...hint,
+    readRound,
+    doubtful: core.isDoubtful,
+  }
 }
 
 /**
@@ -127,5 +137,6 @@ function refusal(core: Core, message: AppendEntries, refusedIndex: LogIndex): Ap
     hintIndex,
     hintTerm: core.log.termAt(hintIndex),
     readRound: message.readRound,
+    doubtful: core.isDoubtful,
   }
 }

@@ -1,3 +1,4 @@
+export { simpleConfiguration } from './configuration.ts'
 export { ENTRY_OVERHEAD_BYTES, entriesBytes, entryBytes } from './positions.ts'
 export { Raft } from './raft.ts'
 export { emptyState } from './recovered.ts'

@@ -1,4 +1,4 @@
-import { assert, unreachable } from '../base/index.ts'
+import { assert } from '../base/index.ts'
 import { onLoadedForApply } from './commit.ts'
 import { Core } from './core.ts'
 import {
@@ -81,7 +81,7 @@ export class Raft {
         onUnreachable(core, event.peer)
         break
       default:
-        return unreachable(event)
+        assert(false, `the event ${event.kind} is not known yet`)
     }
     return core.takeEffects()
   }
@@ -124,7 +124,7 @@ export class Raft {
         onAppendEntriesResponse(core, message)
         break
       default:
-        unreachable(message)
+        break
     }
   }
 

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import { simpleConfiguration } from './configuration.ts'
 import { append, appendResponse, appendsOf, at, id, OneNode, only, recoveredLog, term } from './testing/one-node.ts'
 import { Script } from './testing/script.ts'
 
@@ -89,7 +90,7 @@ test('lost messages of a round are made good by the next heartbeat', () => {
 })
 
 test('a group of one answers reads at once after its no-op', () => {
-  const node = new OneNode(undefined, { configuration: { voters: [id(1)], learners: [] } })
+  const node = new OneNode(undefined, { configuration: simpleConfiguration([id(1)]) })
   node.written(node.written(node.timeOut()))
   expect(node.read(1)).toEqual([{ kind: 'readReady', readId: 1, index: 1 }])
 })

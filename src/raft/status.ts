@@ -17,12 +17,18 @@ export function statusOf(core: Core): RaftStatus {
     durableIndex: core.durability.durableIndex,
     serving: leading?.serving ?? false,
     uncommittedBytes: leading?.uncommittedBytes ?? 0,
+    baseIndex: core.log.baseIndex,
+    configuration: core.configuration,
+    changePending: false,
+    doubtful: core.isDoubtful,
+    transferTarget: undefined,
     followers: [...(leading?.followers ?? [])].map(([follower, progress]) => ({
       nodeId: follower,
       matchIndex: progress.matchIndex,
       nextIndex: progress.nextIndex,
       state: stateOf(progress),
       recentlyActive: progress.recentlyActive,
+      doubtful: false,
     })),
   }
 }

@@ -12,13 +12,16 @@ export type WriteId = Brand<number, 'WriteId'>
 /** Names a linearizable read that the shell asked for. */
 export type ReadId = Brand<number, 'ReadId'>
 
+/** Names a read that a follower forwards to the leader. Never used twice by a node, not even after a restart. */
+export type ReadKey = Brand<number, 'ReadKey'>
+
 /** Names a request to bring entries back from disk. */
 export type LoadId = Brand<number, 'LoadId'>
 
 export const NO_INDEX = 0 as LogIndex
 export const NO_TERM = 0 as Term
 
-/** What an entry carries. `configuration` is reserved for membership changes. */
+/** What an entry carries. A `configuration` entry holds a whole new configuration (configuration-codec.ts). */
 export const EntryKind = { noop: 0, command: 1, configuration: 2 } as const
 export type EntryKind = (typeof EntryKind)[keyof typeof EntryKind]
 
@@ -34,14 +37,43 @@ export interface Entry {
 export interface HardState {
   readonly currentTerm: Term
   readonly votedFor: NodeId | undefined
+  /**
+   * A lower bound of what is committed. Written along with every configuration entry, so that a restarted node has
+   * applied all configurations but the newest before it campaigns: configurations are effective on apply, and a node
+   * two configurations behind could win with a quorum that overlaps no other (etcd-io/raft persists it for this too).
+   */
+  readonly commitIndex: LogIndex
 }
 
-/** Who takes part. A value, so that membership changes can replace it on apply. */
+/** Who takes part. A value that membership changes replace when their entry is applied (as in etcd-io/raft). */
 export interface Configuration {
   /** Nodes whose votes and acknowledgements count. */
   readonly voters: readonly NodeId[]
+  /**
+   * The voters of the configuration that is being left. While there are any, the configuration is joint: elections,
+   * commits and reads need a majority of both sets (thesis §4.3).
+   */
+  readonly votersOutgoing: readonly NodeId[]
   /** Nodes that receive the log but do not count. */
   readonly learners: readonly NodeId[]
+  /** Outgoing voters that become learners when the joint configuration is left. */
+  readonly learnersNext: readonly NodeId[]
+  /** Learners that were voters, lost a part of their log, and are promoted again as soon as they have caught up. */
+  readonly rebuilding: readonly NodeId[]
+  /** Node ids that were removed. An id is never used again: its old promises may still be under way. */
+  readonly retired: readonly NodeId[]
+}
+
+/** The members that an operator wants. Up to one voter more or less is a simple change, anything else a joint one. */
+export interface ConfigurationTarget {
+  readonly voters: readonly NodeId[]
+  readonly learners: readonly NodeId[]
+}
+
+/** The last entry that a snapshot covers. */
+export interface SnapshotPosition {
+  readonly index: LogIndex
+  readonly term: Term
 }
 
 /** Consecutive entries of one term: all that Raft must remember of entries whose bytes stay on disk. */
@@ -64,6 +96,8 @@ export interface RequestVote extends FromTo {
   readonly preVote: boolean
   readonly lastLogIndex: LogIndex
   readonly lastLogTerm: Term
+  /** The leader itself asked for this campaign (thesis §3.10): whoever hears it must not protect the leader. */
+  readonly leadershipTransfer: boolean
 }
 
 export interface RequestVoteResponse extends FromTo {
@@ -92,9 +126,68 @@ export interface AppendEntriesResponse extends FromTo {
   readonly hintIndex: LogIndex
   readonly hintTerm: Term
   readonly readRound: number
+  /**
+   * The sender lost a part of its log or its votes. Its answers help the leader to send it what it lacks, and count
+   * for nothing: neither for commits, nor for reads, nor for the check of the quorum.
+   */
+  readonly doubtful: boolean
 }
 
-export type RaftMessage = RequestVote | RequestVoteResponse | AppendEntries | AppendEntriesResponse
+/** Leadership transfer (thesis §3.10): the receiver campaigns at once, without pre-vote. */
+export interface TimeoutNow extends FromTo {
+  readonly kind: 'timeoutNow'
+}
+
+/** A follower asks its leader for an index at which linearizable reads may be served (thesis §6.4, end). */
+export interface ReadIndexRequest extends FromTo {
+  readonly kind: 'readIndex'
+  readonly readKey: ReadKey
+}
+
+export interface ReadIndexResponse extends FromTo {
+  readonly kind: 'readIndexResponse'
+  readonly readKey: ReadKey
+  /** False: the receiver does not lead, or stopped leading; `index` means nothing then. */
+  readonly granted: boolean
+  readonly index: LogIndex
+}
+
+/**
+ * One chunk of a snapshot (§7, Figure 13). The shells read and write chunks; the core sees that a leader of its term
+ * sends them. An empty chunk at offset 0 asks how much of this snapshot the receiver has already.
+ */
+export interface InstallSnapshot extends FromTo {
+  readonly kind: 'installSnapshot'
+  readonly snapshot: SnapshotPosition
+  /** Tells snapshots of one position apart: each node takes its own. Made of the content. */
+  readonly snapshotId: number
+  readonly totalBytes: number
+  readonly offset: number
+  readonly data: Uint8Array
+  /** CRC-32 of `data`. */
+  readonly checksum: number
+}
+
+export interface InstallSnapshotResponse extends FromTo {
+  readonly kind: 'installSnapshotResponse'
+  readonly snapshot: SnapshotPosition
+  readonly snapshotId: number
+  /** Where the sender goes on. */
+  readonly receivedBytes: number
+  /** `installed`: durable and applied here, or not needed any more; everything up to `snapshot.index` matches. `refused`: start again later. */
+  readonly status: 'receiving' | 'installed' | 'refused'
+}
+
+export type RaftMessage =
+  | RequestVote
+  | RequestVoteResponse
+  | AppendEntries
+  | AppendEntriesResponse
+  | TimeoutNow
+  | ReadIndexRequest
+  | ReadIndexResponse
+  | InstallSnapshot
+  | InstallSnapshotResponse
 
 // ------------------------------------------------------------------ events
 
@@ -115,6 +208,41 @@ export type RaftEvent =
   | { readonly kind: 'loaded'; readonly loadId: LoadId; readonly entries: readonly Entry[] }
   /** The transport cannot reach this peer now: stop pipelining to it, probe instead. */
   | { readonly kind: 'unreachable'; readonly peer: NodeId }
+  /**
+   * Change the members (leader only). `context` is the shell's own (addresses); it travels with the configuration.
+   * `force` leaves out the check that new voters have caught up; Raft's own restrictions always hold.
+   */
+  | {
+      readonly kind: 'changeConfiguration'
+      readonly target: ConfigurationTarget
+      readonly context: Uint8Array
+      readonly force: boolean
+    }
+  /** Hand the leadership to this voter, or to the one that is furthest. */
+  | { readonly kind: 'transferLeadership'; readonly to: NodeId | undefined }
+  /** A snapshot that covers at least `through` is durable here: the log before it is not needed and may be forgotten. */
+  | { readonly kind: 'compact'; readonly through: LogIndex }
+  /** The shell could not send the snapshot that `sendSnapshot` asked for. Raft asks again later. */
+  | { readonly kind: 'snapshotFailed'; readonly to: NodeId; readonly term: Term }
+  /** The chunk of a `storeChunk` effect is stored (or was of no use): how far this snapshot has come. */
+  | {
+      readonly kind: 'chunkStored'
+      readonly from: NodeId
+      readonly term: Term
+      readonly snapshot: SnapshotPosition
+      readonly snapshotId: number
+      readonly receivedBytes: number
+      /** The whole snapshot is here, durable and checked, but not in force yet. */
+      readonly complete: boolean
+    }
+  /** What `installSnapshot` asked for is done and durable: the state machine and the log begin at this snapshot. */
+  | {
+      readonly kind: 'snapshotInstalled'
+      readonly snapshot: SnapshotPosition
+      readonly configuration: Configuration
+    }
+  /** `installSnapshot` could not be done: nothing changed on disk. */
+  | { readonly kind: 'snapshotRejected'; readonly snapshot: SnapshotPosition }
 
 // ----------------------------------------------------------------- effects
 
@@ -140,6 +268,42 @@ export type RaftEffect =
   | { readonly kind: 'proposalRefused'; readonly reason: ProposalRefusal; readonly leader: NodeId | undefined }
   /** Serve the read once `index` is applied. */
   | { readonly kind: 'readReady'; readonly readId: ReadId; readonly index: LogIndex }
+  /** An entry with a new configuration was applied: from here on it is in force. Comes in its place among `apply`. */
+  | {
+      readonly kind: 'configurationChanged'
+      readonly configuration: Configuration
+      readonly context: Uint8Array
+      readonly index: LogIndex
+    }
+  /** The change was appended at `index`. A joint one is completed by the leader itself. */
+  | { readonly kind: 'configurationProposed'; readonly index: LogIndex; readonly term: Term }
+  | {
+      readonly kind: 'configurationRefused'
+      readonly reason: ConfigurationRefusal
+      readonly leader: NodeId | undefined
+      /** The nodes that the reason is about. */
+      readonly nodes: readonly NodeId[]
+    }
+  /** The transfer can't begin (`busy`: another is under way), or did not succeed within an election timeout. */
+  | { readonly kind: 'transferFailed'; readonly reason: 'notLeader' | 'busy' | 'noTarget' | 'timeout' }
+  /** This follower needs entries that are compacted: stream it the newest snapshot. At most one a follower is under way. */
+  | { readonly kind: 'sendSnapshot'; readonly to: NodeId; readonly term: Term }
+  /** A follower answered a chunk: the sender may go on at `receivedBytes`. */
+  | { readonly kind: 'chunkAcknowledged'; readonly response: InstallSnapshotResponse }
+  /** Store this chunk and answer with `chunkStored`. */
+  | { readonly kind: 'storeChunk'; readonly message: InstallSnapshot }
+  /**
+   * Put the complete snapshot in force: durably begin the log at it (keeping the entries behind it when `keepsLog`),
+   * replace the state machine, then answer with `snapshotInstalled`. Writes asked for earlier come before it.
+   */
+  | {
+      readonly kind: 'installSnapshot'
+      readonly snapshot: SnapshotPosition
+      readonly snapshotId: number
+      readonly keepsLog: boolean
+    }
+  /** This node's log is whole again and its vote counts: forget durably that it was in doubt. */
+  | { readonly kind: 'doubtCleared' }
   | {
       readonly kind: 'readRefused'
       readonly readId: ReadId
@@ -166,8 +330,25 @@ export interface WriteEffect {
   readonly unlocks: readonly RaftMessage[]
 }
 
-/** `backPressure`: too many uncommitted bytes, try again soon. */
-export type ProposalRefusal = 'notLeader' | 'backPressure'
+/** `backPressure`: too many uncommitted bytes, try again soon. `transferring`: the leadership is being handed over. */
+export type ProposalRefusal = 'notLeader' | 'backPressure' | 'transferring'
+
+/** Why members can't be changed now. */
+export type ConfigurationRefusal =
+  | 'notLeader'
+  /** The leader's no-op is not applied yet: an earlier leader's change might be uncommitted (Ongaro's mail of 2015). */
+  | 'notServing'
+  /** Another change is not applied yet, or a joint configuration is not left yet. */
+  | 'changePending'
+  | 'transferring'
+  /** The target names a node twice, or no voter. */
+  | 'malformed'
+  /** The target names an id that was removed before. */
+  | 'retired'
+  /** A new voter must be a learner first, and have caught up. */
+  | 'notCaughtUp'
+  /** The target is what is in force. */
+  | 'unchanged'
 
 export type Role = 'follower' | 'preCandidate' | 'candidate' | 'leader'
 
@@ -196,14 +377,19 @@ export interface RaftOptions {
 /** What the durable log held at start-up. Entries themselves stay on disk until they are needed. */
 export interface RecoveredState {
   readonly hardState: HardState
-  /** The log begins after this entry: 0/0 until snapshots exist. */
+  /** The log begins after this entry; 0/0 when it was never compacted. Never behind `lastApplied`. */
   readonly baseIndex: LogIndex
   readonly baseTerm: Term
   /** Runs of equal terms from baseIndex + 1 on, ascending. */
   readonly termRuns: readonly TermRun[]
   readonly lastIndex: LogIndex
-  /** What the state machine has applied already: equals baseIndex until snapshots exist. */
+  /** What the state machine has applied already: the index of the snapshot that it was restored from, or 0. */
   readonly lastApplied: LogIndex
+  /**
+   * A part of the log, or the vote, was lost to damage: this node neither votes nor counts until it was made a learner,
+   * has caught up and is a voter again.
+   */
+  readonly doubtful: boolean
 }
 
 /** A view for status pages and tests. */
@@ -221,12 +407,20 @@ export interface RaftStatus {
   /** True when this node is leader and its own term's no-op is committed. */
   readonly serving: boolean
   readonly uncommittedBytes: number
+  /** The log begins after this entry. */
+  readonly baseIndex: LogIndex
+  readonly configuration: Configuration
+  /** A configuration entry is in the log and not applied yet. */
+  readonly changePending: boolean
+  readonly doubtful: boolean
+  readonly transferTarget: NodeId | undefined
   /** Only on the leader. */
   readonly followers: readonly {
     readonly nodeId: NodeId
     readonly matchIndex: LogIndex
     readonly nextIndex: LogIndex
-    readonly state: 'probe' | 'replicate' | 'loading'
+    readonly state: 'probe' | 'replicate' | 'loading' | 'snapshot'
     readonly recentlyActive: boolean
+    readonly doubtful: boolean
   }[]
 }

@@ -22,7 +22,9 @@ export interface DecisionLog {
   /**
    * Resolves when everything committed before this call has been applied here: a linearizable read (Raft thesis §6.4).
    *
-   * @throws NotLeaderError when this node is not the leader, or stops being it before a majority confirmed it
+   * Any member answers: a follower asks the leader. The reads of a turn share one round.
+   *
+   * @throws NotLeaderError when no leader is known, or it stops being the leader before a majority confirmed it
    */
   readBarrier(): Promise<void>
 
@@ -44,6 +46,26 @@ export interface DecisionLogHandler {
   leading(term: number): void
   /** This node does not lead (any more), or the known leader changed. */
   following(leader: NodeId | undefined): void
+  /** Freezes the state as of the last applied entry, in less than a tick; applying goes on meanwhile. */
+  freeze(): FrozenState
+  /** Begins to replace the state by one that `freeze` gave, here or on another node. */
+  restore(): StateRestore
+}
+
+/** The state machine at one index, encoded piece by piece. What is applied later does not change it. */
+export interface FrozenState {
+  /** The next piece, at most 64 KiB or one item that is larger; undefined behind the last. */
+  next(): Uint8Array | undefined
+  /** Frees what the copy holds; also after the last piece. */
+  close(): void
+}
+
+/** A state being read back. Nothing of it shows before `finish`. */
+export interface StateRestore {
+  /** Takes the next bytes; cut as it pleases the caller. @throws CodecError for bytes that `freeze` did not give */
+  add(bytes: Uint8Array): void
+  /** Puts the restored state in place of the present one, at once. @throws CodecError when something is missing */
+  finish(): void
 }
 
 export type ProposeResult =

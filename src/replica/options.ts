@@ -1,5 +1,5 @@
 import type { Clock, ClusterId, NodeId } from '../base/index.ts'
-import type { RaftOptions } from '../raft/index.ts'
+import { type RaftOptions, simpleConfiguration } from '../raft/index.ts'
 import type { Network, TlsOptions } from '../transport/index.ts'
 import type { Disk } from '../wal/index.ts'
 
@@ -98,7 +98,7 @@ export function tickMsOf(tuning: ReplicaTuning): number {
 export function raftOptionsOf({ nodeId, members, seed }: ReplicaOptions, tuning: ReplicaTuning): RaftOptions {
   return {
     nodeId,
-    configuration: { voters: members.map((member) => member.nodeId), learners: [] },
+    configuration: simpleConfiguration(members.map((member) => member.nodeId)),
     electionTimeoutTicks: Math.max(TICKS_PER_HEARTBEAT + 1, Math.round(tuning.electionTimeoutMs / tickMsOf(tuning))),
     heartbeatTicks: TICKS_PER_HEARTBEAT,
     seed: seed + nodeId * 0x9e3779b1,

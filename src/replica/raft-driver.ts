@@ -1,4 +1,4 @@
-import { assert, toError, unreachable } from '../base/index.ts'
+import { assert, toError } from '../base/index.ts'
 import {
   ENTRY_OVERHEAD_BYTES,
   type Raft,
@@ -185,7 +185,7 @@ export class RaftDriver {
         applier.pushLeading(effect.term)
         break
       default:
-        unreachable(effect)
+        assert(false, `the effect ${effect.kind} is not known yet`)
     }
   }
 

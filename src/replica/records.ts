@@ -85,7 +85,7 @@ export function decodeHardState(payload: Uint8Array): HardState {
   return readWhole('hard state', payload, (reader) => {
     const currentTerm = reader.u53() as Term
     const votedFor = reader.u16()
-    return { currentTerm, votedFor: votedFor === 0 ? undefined : (votedFor as NodeId) }
+    return { currentTerm, votedFor: votedFor === 0 ? undefined : (votedFor as NodeId), commitIndex: 0 as LogIndex }
   })
 }
 

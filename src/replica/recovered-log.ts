@@ -20,7 +20,7 @@ export class RecoveredLog {
   readonly peers = new Map<NodeId, PeerRecord>()
   readonly #entryIndex: EntryIndex
   readonly #termRuns: TermRun[] = []
-  #hardState: HardState = { currentTerm: NO_TERM, votedFor: undefined }
+  #hardState: HardState = { currentTerm: NO_TERM, votedFor: undefined, commitIndex: NO_INDEX }
   #lastIndex: LogIndex = NO_INDEX
 
   /** @param entryIndex is filled with the place of every record of entries */
@@ -63,6 +63,7 @@ export class RecoveredLog {
       termRuns: this.#termRuns,
       lastIndex: this.#lastIndex,
       lastApplied: NO_INDEX,
+      doubtful: false,
     }
   }
 

@@ -106,6 +106,7 @@ export function readAppendEntriesResponse(reader: ByteReader): AppendEntriesResp
     hintIndex: reader.u53() as LogIndex,
     hintTerm: reader.u53() as Term,
     readRound: reader.u53(),
+    doubtful: false,
   }
 }
 
@@ -127,6 +128,7 @@ export function readRequestVote(reader: ByteReader): RequestVote {
     preVote: readFlag(reader),
     lastLogIndex: reader.u53() as LogIndex,
     lastLogTerm: reader.u53() as Term,
+    leadershipTransfer: false,
   }
 }
 

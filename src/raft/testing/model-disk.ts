@@ -12,7 +12,7 @@ import {
 
 /** What one node's disk really holds. It knows no index but positions: entry i is at i - 1. */
 export class ModelDisk {
-  hardState: HardState = { currentTerm: NO_TERM, votedFor: undefined }
+  hardState: HardState = { currentTerm: NO_TERM, votedFor: undefined, commitIndex: NO_INDEX }
   readonly entries: Entry[] = []
 
   /** Writes as a WAL would: hard state first, then each entry, which replaces its index and all behind it. */
@@ -46,6 +46,7 @@ export class ModelDisk {
       termRuns,
       lastIndex,
       lastApplied: NO_INDEX,
+      doubtful: false,
     }
   }
 }

@@ -1,4 +1,5 @@
 import type { NodeId } from '../../base/index.ts'
+import { simpleConfiguration } from '../configuration.ts'
 import { Raft } from '../raft.ts'
 import { emptyState } from '../recovered.ts'
 import {
@@ -29,7 +30,7 @@ export const readId = (value: number) => value as ReadId
 export function testOptions(overrides: Partial<RaftOptions> = {}): RaftOptions {
   return {
     nodeId: id(1),
-    configuration: { voters: [id(1), id(2), id(3)], learners: [] },
+    configuration: simpleConfiguration([id(1), id(2), id(3)]),
     electionTimeoutTicks: 10,
     heartbeatTicks: 2,
     seed: 1,
@@ -54,7 +55,7 @@ export function recoveredLog(
   const currentTerm = term(terms.at(-1) ?? 0)
   return {
     ...emptyState(),
-    hardState: { currentTerm, votedFor: undefined, ...hardState },
+    hardState: { currentTerm, votedFor: undefined, commitIndex: at(0), ...hardState },
     termRuns,
     lastIndex: at(terms.length),
   }
@@ -160,7 +161,7 @@ export class OneNode {
 }
 
 export function voteRequest(fields: Partial<RequestVote>): RequestVote {
-  const position = { lastLogIndex: at(0), lastLogTerm: term(0) }
+  const position = { lastLogIndex: at(0), lastLogTerm: term(0), leadershipTransfer: false }
   return { kind: 'requestVote', from: id(2), to: id(1), term: term(1), preVote: false, ...position, ...fields }
 }
 
@@ -175,7 +176,14 @@ export function append(fields: Partial<AppendEntries>): AppendEntries {
 }
 
 export function appendResponse(fields: Partial<AppendEntriesResponse>): AppendEntriesResponse {
-  const result = { success: true, matchIndex: at(0), hintIndex: at(0), hintTerm: term(0), readRound: 0 }
+  const result = {
+    success: true,
+    matchIndex: at(0),
+    hintIndex: at(0),
+    hintTerm: term(0),
+    readRound: 0,
+    doubtful: false,
+  }
   return { kind: 'appendEntriesResponse', from: id(2), to: id(1), term: term(1), ...result, ...fields }
 }
 

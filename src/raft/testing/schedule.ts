@@ -1,4 +1,5 @@
 import { assert, type NodeId, Prng } from '../../base/index.ts'
+import { simpleConfiguration } from '../configuration.ts'
 import { entriesBytes } from '../positions.ts'
 import type { RaftMessage } from '../types.ts'
 import { World, type WorldNode } from './world.ts'
@@ -224,7 +225,7 @@ function drawOptions(random: Prng) {
   const ids = Array.from({ length: count }, (_, i) => (i + 1) as NodeId)
   const learners = random.chance(0.2) ? [(count + 1) as NodeId] : []
   return {
-    configuration: { voters: ids, learners },
+    configuration: simpleConfiguration(ids, learners),
     electionTimeoutTicks: random.between(4, 8),
     heartbeatTicks: random.between(1, 2),
     inFlightMessagesMax: random.between(1, 5),

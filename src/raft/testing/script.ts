@@ -1,4 +1,5 @@
 import type { NodeId } from '../../base/index.ts'
+import { simpleConfiguration } from '../configuration.ts'
 import { entriesBytes } from '../positions.ts'
 import type { RaftMessage, RaftOptions } from '../types.ts'
 import { id, testOptions } from './one-node.ts'
@@ -10,7 +11,7 @@ export class Script {
 
   constructor(voters: number, overrides: Partial<RaftOptions> = {}) {
     const ids = Array.from({ length: voters }, (_, i) => id(i + 1))
-    const options = testOptions({ configuration: { voters: ids, learners: [] }, ...overrides })
+    const options = testOptions({ configuration: simpleConfiguration(ids), ...overrides })
     this.world = new World(7, options, entriesBytes)
   }
 
