@@ -25,6 +25,10 @@ export interface FleetOptions {
   readonly config?: Partial<ServerConfigInput>
   /** Environment of the coordinators, for secrets in their configuration. */
   readonly env?: Readonly<Record<string, string>>
+  /** Where each coordinator listens; 127.0.0.1 for all when left out. */
+  readonly hosts?: readonly string[]
+  /** A program that each coordinator is started through; see `start`. */
+  readonly through?: (id: number) => readonly string[]
 }
 
 /** How a process ended. */
@@ -48,12 +52,14 @@ export class Fleet {
   readonly directory: string
   readonly #nodes: readonly Node[]
   readonly #env: Readonly<Record<string, string>>
+  readonly #through: (id: number) => readonly string[]
 
   private constructor(cluster: string, directory: string, nodes: readonly Node[], options: FleetOptions) {
     this.cluster = cluster
     this.directory = directory
     this.#nodes = nodes
     this.#env = options.env ?? {}
+    this.#through = options.through ?? (() => [])
   }
 
   /**
@@ -69,10 +75,13 @@ export class Fleet {
 
   /** The same, with no coordinator started yet. */
   static async prepare(options: FleetOptions = {}): Promise<Fleet> {
-    const { size = 3, cluster = 'test', config = {} } = options
+    const { size = 3, cluster = 'test', config = {}, hosts = [] } = options
     const directory = mkdtempSync(join(tmpdir(), 'cdt-test-'))
     chmodSync(directory, 0o755)
-    const members = (await freePorts(size)).map((port, index) => ({ id: index + 1, address: `127.0.0.1:${port}` }))
+    const members = (await freePorts(size)).map((port, index) => ({
+      id: index + 1,
+      address: `${hosts[index] ?? '127.0.0.1'}:${port}`,
+    }))
     const nodes = members.map(({ id, address }): Node => {
       const home = join(directory, `node-${id}`)
       mkdirSync(home)
@@ -140,7 +149,7 @@ export class Fleet {
   }
 
   /** @param through a program to run instead, which gets the coordinator's command line and must `exec` it */
-  start(id: number, through: readonly string[] = []): void {
+  start(id: number, through: readonly string[] = this.#through(id)): void {
     const node = this.#find(id)
     if (node.child !== undefined) return
     const log = openSync(node.logFile, 'a')
