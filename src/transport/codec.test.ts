@@ -1,10 +1,18 @@
 import fc from 'fast-check'
 import { describe, expect, test } from 'vitest'
 import { type BranchId, ByteWriter, CodecError, InvariantError, makeTxid, parseClusterId } from '../base/index.ts'
-import type { AppendEntries, Entry, LogIndex, Term } from '../raft/index.ts'
+import type {
+  AppendEntries,
+  AppendEntriesResponse,
+  Entry,
+  InstallSnapshot,
+  LogIndex,
+  RequestVote,
+  Term,
+} from '../raft/index.ts'
 import { decodeFrame, encodeFrame } from './codec.ts'
 import { FrameTooLargeError } from './errors.ts'
-import { FRAME_BODY_BYTES_MAX, FrameKind } from './frame.ts'
+import { FRAME_BODY_BYTES_MAX, FrameKind, SNAPSHOT_CHUNK_BYTES_MAX } from './frame.ts'
 import type { Message } from './messages.ts'
 import { anyMessage, arbitraries } from './testing/arbitraries.ts'
 
@@ -195,6 +203,31 @@ describe('values are checked', () => {
     expect(() => encode(append([Buffer.alloc(FRAME_BODY_BYTES_MAX - overhead + 1)]))).toThrow(FrameTooLargeError)
   })
 
+  test('a snapshot chunk of exactly the maximum travels, one byte more does not', () => {
+    const largest = chunk({ data: Buffer.alloc(SNAPSHOT_CHUNK_BYTES_MAX, 1), totalBytes: SNAPSHOT_CHUNK_BYTES_MAX })
+    const decoded = decode(encode(largest)) as InstallSnapshot
+    expect(Buffer.compare(decoded.data, largest.data)).toBe(0)
+    const larger = { ...largest, data: Buffer.alloc(SNAPSHOT_CHUNK_BYTES_MAX + 1), totalBytes: 2 ** 30 }
+    expect(() => encode(larger)).toThrow(/at most 1048576/)
+    const frame = Buffer.concat([encode(largest), Buffer.alloc(1)])
+    frame.writeUInt32BE(frame.length - 4, 0)
+    frame.writeUInt32BE(SNAPSHOT_CHUNK_BYTES_MAX + 1, 5 + 56)
+    frame.writeUInt32BE(2 ** 30, 5 + 40)
+    expect(() => decode(frame)).toThrow(/at most 1048576/)
+  })
+
+  test('a snapshot chunk that reaches beyond the end of its snapshot is refused, to send and to receive', () => {
+    const last = chunk({ data: Buffer.from('abc'), offset: 7, totalBytes: 10 })
+    expect(decode(encode(last))).toEqual(last)
+    expect(() => encode({ ...last, offset: 8 })).toThrow(/beyond the end at 10/)
+    expect(() => decode(patched(encode(last), 5 + 51, 8))).toThrow(/beyond the end at 10/)
+  })
+
+  test('an empty chunk at offset 0, the question how much is there, is no damage', () => {
+    const question = chunk({ data: Buffer.alloc(0), offset: 0, totalBytes: 10 })
+    expect(decode(encode(question))).toEqual(question)
+  })
+
   test('durations are brought into whole milliseconds', () => {
     for (const [given, sent] of [
       [1.9, 1],
@@ -214,10 +247,37 @@ describe('values are checked', () => {
   })
 })
 
+describe('flags that a later minor version added', () => {
+  const vote = { kind: 'requestVote', from: 1, to: 2, term: 3, preVote: false, lastLogIndex: 9, lastLogTerm: 2 }
+  const ids = { from: 1, to: 2, term: 3, success: true, matchIndex: 9, hintIndex: 0, hintTerm: 0, readRound: 1 }
+  const plain = { ...vote, leadershipTransfer: false } as unknown as RequestVote
+  const answer = { kind: 'appendEntriesResponse', ...ids, doubtful: false } as unknown as AppendEntriesResponse
+
+  test('cost no byte while they are not set, and one when they are', () => {
+    expect(encode({ ...plain, leadershipTransfer: true }).length).toBe(encode(plain).length + 1)
+    expect(encode({ ...answer, doubtful: true }).length).toBe(encode(answer).length + 1)
+  })
+
+  test.each([0, 2, 3, 0xff])('a flags byte of %d is refused: it says nothing, or something unknown', (byte) => {
+    for (const message of [
+      { ...plain, leadershipTransfer: true },
+      { ...answer, doubtful: true },
+    ]) {
+      const frame = encode(message)
+      expect(() => decode(patched(frame, frame.length - 1, byte))).toThrow(CodecError)
+    }
+  })
+})
+
 function append(payloads: readonly Buffer[]): AppendEntries {
   const entries = payloads.map((data, i): Entry => ({ term: 2 as Term, index: (11 + i) as LogIndex, kind: 1, data }))
   const ids = { from: 1, to: 2, term: 2, prevLogIndex: 10, prevLogTerm: 2, leaderCommit: 9, readRound: 0 }
   return { kind: 'appendEntries', ...ids, entries } as unknown as AppendEntries
+}
+
+function chunk(fields: Pick<InstallSnapshot, 'data' | 'totalBytes'> & Partial<InstallSnapshot>): InstallSnapshot {
+  const ids = { from: 1, to: 2, term: 2, snapshot: { index: 9, term: 2 }, snapshotId: 5, offset: 0, checksum: 1 }
+  return { kind: 'installSnapshot', ...ids, ...fields } as unknown as InstallSnapshot
 }
 
 function patched(frame: Buffer, at: number, value: number): Buffer {

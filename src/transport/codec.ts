@@ -6,6 +6,7 @@ import * as handshake from './handshake-codec.ts'
 import type { Message } from './messages.ts'
 import * as raft from './raft-codec.ts'
 import * as server from './server-codec.ts'
+import * as snapshot from './snapshot-codec.ts'
 
 /**
  * Appends `message` to `into` as one frame.
@@ -94,6 +95,21 @@ function writeBody(message: Message, writer: ByteWriter): void {
     case 'requestVoteResponse':
       raft.writeRequestVoteResponse(writer, message)
       break
+    case 'timeoutNow':
+      raft.writeTimeoutNow(writer, message)
+      break
+    case 'readIndex':
+      raft.writeReadIndex(writer, message)
+      break
+    case 'readIndexResponse':
+      raft.writeReadIndexResponse(writer, message)
+      break
+    case 'installSnapshot':
+      snapshot.writeInstallSnapshot(writer, message)
+      break
+    case 'installSnapshotResponse':
+      snapshot.writeInstallSnapshotResponse(writer, message)
+      break
     case 'ping':
     case 'pong':
       writer.u32(message.nonce)
@@ -146,6 +162,16 @@ function readBody(kind: number, reader: ByteReader): Message {
       return raft.readRequestVote(reader)
     case FrameKind.requestVoteResponse:
       return raft.readRequestVoteResponse(reader)
+    case FrameKind.timeoutNow:
+      return raft.readTimeoutNow(reader)
+    case FrameKind.readIndex:
+      return raft.readReadIndex(reader)
+    case FrameKind.readIndexResponse:
+      return raft.readReadIndexResponse(reader)
+    case FrameKind.installSnapshot:
+      return snapshot.readInstallSnapshot(reader)
+    case FrameKind.installSnapshotResponse:
+      return snapshot.readInstallSnapshotResponse(reader)
     case FrameKind.ping:
       return { kind: 'ping', nonce: reader.u32() }
     case FrameKind.pong:

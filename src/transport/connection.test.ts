@@ -1,14 +1,15 @@
 import fc from 'fast-check'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
-import { ByteWriter, CodecError, makeTxid } from '../base/index.ts'
+import { ByteWriter, CodecError, makeTxid, type NodeId } from '../base/index.ts'
+import { type LogIndex, NO_INDEX, NO_TERM, type ReadKey, type Term } from '../raft/index.ts'
 import { encodeFrame } from './codec.ts'
 import type { Connection } from './connection.ts'
 import { ConnectionClosedError, FrameTooLargeError, PeerSilentError, ProtocolError } from './errors.ts'
 import { FRAME_BODY_BYTES_MAX } from './frame.ts'
-import type { Message } from './messages.ts'
+import { type Message, PROTOCOL_MINOR } from './messages.ts'
 import type { ByteStream, Network } from './network.ts'
 import { arbitraries } from './testing/arbitraries.ts'
-import { ended, hello, hungUp, peerHello, received, TestWorld, until } from './testing/world.ts'
+import { ended, hello, hungUp, peerHello, received, TestWorld, until, welcome } from './testing/world.ts'
 
 let world: TestWorld
 beforeEach(() => {
@@ -56,6 +57,61 @@ async function both(dialled: Parameters<TestWorld['dial']>[0] = {}): Promise<[Co
   await until(() => world.accepted.length > 0)
   return [near, world.accepted.at(-1)!]
 }
+
+describe('to a peer of an older minor version', () => {
+  const ids = { from: 1 as NodeId, to: 2 as NodeId, term: 3 as Term }
+  const vote = { ...ids, preVote: false, lastLogIndex: 9 as LogIndex, lastLogTerm: 2 as Term }
+  const answer = {
+    ...ids,
+    success: true,
+    matchIndex: 9 as LogIndex,
+    hintIndex: NO_INDEX,
+    hintTerm: NO_TERM,
+    readRound: 1,
+  }
+  const snapshot = { snapshot: { index: 9 as LogIndex, term: 2 as Term }, snapshotId: 5 }
+  const newer: Message[] = [
+    { kind: 'timeoutNow', ...ids },
+    { kind: 'readIndex', ...ids, readKey: 1 as ReadKey },
+    { kind: 'readIndexResponse', ...ids, readKey: 1 as ReadKey, granted: true, index: 9 as LogIndex },
+    { kind: 'installSnapshot', ...ids, ...snapshot, totalBytes: 1, offset: 0, data: Buffer.alloc(1), checksum: 0 },
+    { kind: 'installSnapshotResponse', ...ids, ...snapshot, receivedBytes: 1, status: 'receiving' },
+    { kind: 'requestVote', ...vote, leadershipTransfer: true },
+    { kind: 'appendEntriesResponse', ...answer, doubtful: true },
+  ]
+  const known: Message[] = [
+    { kind: 'requestVote', ...vote, leadershipTransfer: false },
+    { kind: 'appendEntriesResponse', ...answer, doubtful: false },
+  ]
+
+  test('a message that it does not know is not sent, from either side, and the connection stays', async () => {
+    await world.listen({ accept: () => ({ ...welcome, protocolMinor: 0 }) })
+    const [near, far] = await both({ hello: { ...peerHello, protocolMinor: 0 } })
+    expect([near.protocolMinor, far.protocolMinor]).toEqual([0, 0])
+    for (const [from, to] of [
+      [near, far],
+      [far, near],
+    ] as const) {
+      const arrived = received(to, known.length)
+      for (const message of newer) expect(from.send(message), message.kind).toBe(false)
+      for (const message of known) expect(from.send(message), message.kind).toBe(true)
+      expect(await arrived).toEqual(known)
+    }
+  })
+
+  test('a peer of our own minor, or a newer one, gets everything', async () => {
+    for (const protocolMinor of [PROTOCOL_MINOR, PROTOCOL_MINOR + 3]) {
+      await world.close()
+      world = new TestWorld()
+      await world.listen()
+      const [near, far] = await both({ hello: { ...peerHello, protocolMinor } })
+      expect(far.protocolMinor).toBe(protocolMinor)
+      const arrived = received(near, newer.length)
+      for (const message of newer) expect(far.send(message)).toBe(true)
+      expect(await arrived).toEqual(newer)
+    }
+  })
+})
 
 describe('sending', () => {
   test('messages come in the order in which they were sent', async () => {
@@ -235,6 +291,7 @@ test('coordinators speak Raft in both directions of one connection', async () =>
     preVote: true,
     lastLogIndex: 4,
     lastLogTerm: 2,
+    leadershipTransfer: false,
   } as Message
   const there = received(far, 1)
   const back = received(near, 1)

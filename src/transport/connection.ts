@@ -4,8 +4,9 @@ import { ConnectionClosedError, PeerSilentError, ProtocolError } from './errors.
 import { FRAME_BODY_BYTES_MAX, FrameKind, KindGroup } from './frame.ts'
 import { type FrameReader, frameKindAt } from './frame-reader.ts'
 import { type ConnectionLimits, SILENCE_HEARTBEATS } from './limits.ts'
-import type { Hello, Message, Welcome } from './messages.ts'
+import { type Hello, type Message, PROTOCOL_MINOR, type Welcome } from './messages.ts'
 import type { ByteStream } from './network.ts'
+import { minorOf } from './protocol-minor.ts'
 
 /** A batch goes out before the turn's end when it is this large: joining more saves nothing and copies while it grows. */
 const BATCH_BYTES_MAX = 256 * 1024
@@ -54,6 +55,7 @@ export class Connection {
   readonly #stream: ByteStream
   readonly #reader: FrameReader
   readonly #accepts: number
+  readonly #remoteIsOlder: boolean
   readonly #limits: ConnectionLimits
   readonly #clock: Clock
   readonly #heartbeat: Timer
@@ -82,11 +84,17 @@ export class Connection {
     this.#reader = start.reader
     this.#reader.bodyBytesMax = FRAME_BODY_BYTES_MAX
     this.#accepts = start.accepts
+    this.#remoteIsOlder = start.remote.protocolMinor < PROTOCOL_MINOR
     this.#limits = start.limits
     this.#clock = start.clock
     this.#onEnd = start.onEnd
     this.#heartbeat = start.clock.every(start.limits.heartbeatMs / TICKS_PER_HEARTBEAT, () => this.#tick())
     start.stream.receive({ onData: (chunk) => this.#receive(chunk), onClose: (error) => this.#streamClosed(error) })
+  }
+
+  /** The minor version that the other side said it speaks; it may be newer than ours. What is newer than it is not sent. */
+  get protocolMinor(): number {
+    return this.remote.protocolMinor
   }
 
   /** True until it is closed by either side. */
@@ -123,11 +131,13 @@ export class Connection {
   /**
    * Queues `message`; all of a turn leave in one write.
    *
-   * @returns false when it was NOT queued: the connection is closed, or the queue is at its cap because the peer does not read
+   * @returns false when it was NOT queued: the connection is closed, the queue is at its cap because the peer does not
+   * read, or the peer's release is too old to know the message
    * @throws FrameTooLargeError or CodecError when the message itself is wrong; others of the turn are not harmed
    */
   send(message: Message): boolean {
     if (this.#state !== 'open' || this.bytesQueued >= this.#limits.queueBytesMax) return false
+    if (this.#remoteIsOlder && minorOf(message) > this.remote.protocolMinor) return false
     this.#encode(message)
     return true
   }

@@ -44,6 +44,22 @@ export function readFlag(reader: ByteReader): boolean {
   return value === 1
 }
 
+/**
+ * A flag that a later minor version put behind the fields of a frame: one byte, left out while the flag is not set. So
+ * the frame keeps the bytes that older releases know, and one with the flag is malformed to them, which is why it never
+ * goes to one (protocol-minor.ts). Bits 1 to 7 are left for flags to come.
+ */
+export function writeAddedFlag(writer: ByteWriter, flag: boolean): void {
+  if (flag) writer.u8(1)
+}
+
+export function readAddedFlag(reader: ByteReader): boolean {
+  if (reader.remaining === 0) return false
+  const flags = reader.u8()
+  if (flags !== 1) throw new CodecError(`flags 0x${flags.toString(16)} are unknown, or should have been left out`)
+  return true
+}
+
 export function writeOptional<T>(
   writer: ByteWriter,
   value: T | undefined,

@@ -19,6 +19,11 @@ export const FrameKind = {
   requestVoteResponse: 0x11,
   appendEntries: 0x12,
   appendEntriesResponse: 0x13,
+  timeoutNow: 0x14,
+  readIndex: 0x15,
+  readIndexResponse: 0x16,
+  installSnapshot: 0x17,
+  installSnapshotResponse: 0x18,
   commit: 0x20,
   abort: 0x21,
   ack: 0x22,
@@ -42,6 +47,9 @@ export const FRAME_HEADER_BYTES = 5
 
 /** The largest body: 4 MiB (DESIGN §10). A longer frame is refused before anything is allocated for it. */
 export const FRAME_BODY_BYTES_MAX = 4 * 1024 * 1024
+
+/** The largest `data` of an installSnapshot: what others send to the same node, heartbeats first, waits behind it. */
+export const SNAPSHOT_CHUNK_BYTES_MAX = 1024 * 1024
 
 /** The largest body before the handshake is done: nobody has said yet who they are. */
 export const HANDSHAKE_BODY_BYTES_MAX = 64 * 1024

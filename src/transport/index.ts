@@ -12,7 +12,7 @@ export {
   RejectionCode,
   TlsFailedError,
 } from './errors.ts'
-export { FRAME_BODY_BYTES_MAX } from './frame.ts'
+export { FRAME_BODY_BYTES_MAX, SNAPSHOT_CHUNK_BYTES_MAX } from './frame.ts'
 export {
   type ConnectionLimits,
   DEFAULT_CONNECTION_LIMITS,

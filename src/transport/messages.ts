@@ -4,7 +4,7 @@ import type { BranchRecord, Decision, Knowledge, Outcome, Vote } from '../txn/in
 
 /** Wire versions. A newer minor is accepted, another major is refused with a clear error. */
 export const PROTOCOL_MAJOR = 1
-export const PROTOCOL_MINOR = 0
+export const PROTOCOL_MINOR = 1
 
 /** Who is at the other end. */
 export type PeerRole = 'peer' | 'client' | 'participant'

@@ -5,11 +5,15 @@ import type {
   Entry,
   EntryKind,
   LogIndex,
+  ReadIndexRequest,
+  ReadIndexResponse,
+  ReadKey,
   RequestVote,
   RequestVoteResponse,
   Term,
+  TimeoutNow,
 } from '../raft/index.ts'
-import { readFlag, readNodeId, writeFlag } from './fields.ts'
+import { readAddedFlag, readFlag, readNodeId, writeAddedFlag, writeFlag } from './fields.ts'
 
 // AppendEntries is the hot one: its size is computed first, then every byte is written straight into the batch buffer.
 
@@ -93,6 +97,7 @@ export function writeAppendEntriesResponse(writer: ByteWriter, message: AppendEn
   writer.u53(message.hintIndex)
   writer.u53(message.hintTerm)
   writer.u53(message.readRound)
+  writeAddedFlag(writer, message.doubtful)
 }
 
 export function readAppendEntriesResponse(reader: ByteReader): AppendEntriesResponse {
@@ -106,7 +111,7 @@ export function readAppendEntriesResponse(reader: ByteReader): AppendEntriesResp
     hintIndex: reader.u53() as LogIndex,
     hintTerm: reader.u53() as Term,
     readRound: reader.u53(),
-    doubtful: false,
+    doubtful: readAddedFlag(reader),
   }
 }
 
@@ -117,6 +122,7 @@ export function writeRequestVote(writer: ByteWriter, message: RequestVote): void
   writeFlag(writer, message.preVote)
   writer.u53(message.lastLogIndex)
   writer.u53(message.lastLogTerm)
+  writeAddedFlag(writer, message.leadershipTransfer)
 }
 
 export function readRequestVote(reader: ByteReader): RequestVote {
@@ -128,7 +134,7 @@ export function readRequestVote(reader: ByteReader): RequestVote {
     preVote: readFlag(reader),
     lastLogIndex: reader.u53() as LogIndex,
     lastLogTerm: reader.u53() as Term,
-    leadershipTransfer: false,
+    leadershipTransfer: readAddedFlag(reader),
   }
 }
 
@@ -148,6 +154,54 @@ export function readRequestVoteResponse(reader: ByteReader): RequestVoteResponse
     term: reader.u53() as Term,
     preVote: readFlag(reader),
     voteGranted: readFlag(reader),
+  }
+}
+
+export function writeTimeoutNow(writer: ByteWriter, message: TimeoutNow): void {
+  writer.u16(message.from)
+  writer.u16(message.to)
+  writer.u53(message.term)
+}
+
+export function readTimeoutNow(reader: ByteReader): TimeoutNow {
+  return { kind: 'timeoutNow', from: readNodeId(reader), to: readNodeId(reader), term: reader.u53() as Term }
+}
+
+export function writeReadIndex(writer: ByteWriter, message: ReadIndexRequest): void {
+  writer.u16(message.from)
+  writer.u16(message.to)
+  writer.u53(message.term)
+  writer.u53(message.readKey)
+}
+
+export function readReadIndex(reader: ByteReader): ReadIndexRequest {
+  return {
+    kind: 'readIndex',
+    from: readNodeId(reader),
+    to: readNodeId(reader),
+    term: reader.u53() as Term,
+    readKey: reader.u53() as ReadKey,
+  }
+}
+
+export function writeReadIndexResponse(writer: ByteWriter, message: ReadIndexResponse): void {
+  writer.u16(message.from)
+  writer.u16(message.to)
+  writer.u53(message.term)
+  writer.u53(message.readKey)
+  writeFlag(writer, message.granted)
+  writer.u53(message.index)
+}
+
+export function readReadIndexResponse(reader: ByteReader): ReadIndexResponse {
+  return {
+    kind: 'readIndexResponse',
+    from: readNodeId(reader),
+    to: readNodeId(reader),
+    term: reader.u53() as Term,
+    readKey: reader.u53() as ReadKey,
+    granted: readFlag(reader),
+    index: reader.u53() as LogIndex,
   }
 }
 

@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { type BranchId, type ClusterId, makeTxid, type NodeId } from '../../base/index.ts'
-import type { AppendEntries, Entry, LogIndex, Term } from '../../raft/index.ts'
+import type { AppendEntries, Entry, InstallSnapshot, LogIndex, ReadKey, Term } from '../../raft/index.ts'
 import type { BranchRecord } from '../../txn/index.ts'
 import type { Message } from '../messages.ts'
 
@@ -53,6 +53,25 @@ const appendEntries: fc.Arbitrary<AppendEntries> = fc
     entries: entries.map((each, i): Entry => ({ ...each, index: (prevLogIndex + 1 + i) as LogIndex })),
   }))
 
+const snapshot = fc.record({ index, term })
+const readKey = u53 as fc.Arbitrary<ReadKey>
+
+const installSnapshot: fc.Arbitrary<InstallSnapshot> = fc
+  .record({
+    ...fromTo,
+    snapshot,
+    snapshotId: u53,
+    offset: fc.nat(Number.MAX_SAFE_INTEGER - 1000),
+    data: fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes)),
+    bytesBehind: fc.nat(800),
+    checksum: u32,
+  })
+  .map(({ bytesBehind, ...rest }) => ({
+    kind: 'installSnapshot',
+    ...rest,
+    totalBytes: rest.offset + rest.data.length + bytesBehind,
+  }))
+
 const outcome = fc.oneof(
   fc.record({
     kind: fc.constantFrom('committed' as const, 'preparing' as const, 'unknown' as const, 'forgotten' as const),
@@ -91,7 +110,13 @@ export const arbitraries: { readonly [Kind in Message['kind']]: fc.Arbitrary<Ext
   rejected: of('rejected', { code: text, message: text }),
   ping: of('ping', { nonce: u32 }),
   pong: of('pong', { nonce: u32 }),
-  requestVote: of('requestVote', { ...fromTo, preVote: fc.boolean(), lastLogIndex: index, lastLogTerm: term }),
+  requestVote: of('requestVote', {
+    ...fromTo,
+    preVote: fc.boolean(),
+    lastLogIndex: index,
+    lastLogTerm: term,
+    leadershipTransfer: fc.boolean(),
+  }),
   requestVoteResponse: of('requestVoteResponse', { ...fromTo, preVote: fc.boolean(), voteGranted: fc.boolean() }),
   appendEntries,
   appendEntriesResponse: of('appendEntriesResponse', {
@@ -101,6 +126,18 @@ export const arbitraries: { readonly [Kind in Message['kind']]: fc.Arbitrary<Ext
     hintIndex: index,
     hintTerm: term,
     readRound: u53,
+    doubtful: fc.boolean(),
+  }),
+  timeoutNow: of('timeoutNow', fromTo),
+  readIndex: of('readIndex', { ...fromTo, readKey }),
+  readIndexResponse: of('readIndexResponse', { ...fromTo, readKey, granted: fc.boolean(), index }),
+  installSnapshot,
+  installSnapshotResponse: of('installSnapshotResponse', {
+    ...fromTo,
+    snapshot,
+    snapshotId: u53,
+    receivedBytes: u53,
+    status: fc.constantFrom('receiving' as const, 'installed' as const, 'refused' as const),
   }),
   commit: of('commit', { requestId: u53, clusterId, txid, timeoutMs: u53, branches }),
   abort: of('abort', { requestId: u53, clusterId, txid, participant: optionalText, branches }),

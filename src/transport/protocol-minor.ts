@@ -1,0 +1,24 @@
+import type { Message } from './messages.ts'
+
+/**
+ * The first minor version whose readers know `message`. A frame never goes to an older one, which would take it for
+ * damage and close the connection.
+ *
+ * 1.0: everything else. 1.1: leadership transfer, reads from followers, snapshots, members in doubt.
+ */
+export function minorOf(message: Message): number {
+  switch (message.kind) {
+    case 'timeoutNow':
+    case 'readIndex':
+    case 'readIndexResponse':
+    case 'installSnapshot':
+    case 'installSnapshotResponse':
+      return 1
+    case 'requestVote':
+      return message.leadershipTransfer ? 1 : 0
+    case 'appendEntriesResponse':
+      return message.doubtful ? 1 : 0
+    default:
+      return 0
+  }
+}
