@@ -18,7 +18,7 @@ export function advanceLeaderCommit(core: Core): void {
   const { leading, nodeId, durability } = core
   if (leading === undefined) return
   const { followers } = leading
-  const index = reachedByQuorum(core.configuration.voters, (voter) =>
+  const index = reachedByQuorum(core.configuration, (voter) =>
     voter === nodeId ? durability.durableIndex : (followers.get(voter)?.matchIndex ?? 0),
   ) as LogIndex
   // Raft §5.4.2: an entry of an earlier term commits only through one of ours, so counting its replicas is not
@@ -48,7 +48,7 @@ export function onLoadedForApply(core: Core, loadId: LoadId, entries: readonly E
 }
 
 /** Hands over what is committed: from memory, or after a restart from the disk, a bounded batch at a time. */
-function applyCommitted(core: Core): void {
+export function applyCommitted(core: Core): void {
   const { log } = core
   if (core.lastApplied === core.commitIndex || core.applyLoad !== undefined) return
   const from = offset(core.lastApplied, 1)

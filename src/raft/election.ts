@@ -19,7 +19,7 @@ export function tickCheckQuorum(core: Core): void {
   if (core.electionElapsedTicks < core.options.electionTimeoutTicks || core.leading === undefined) return
   const { followers } = core.leading
   const isActive = (voter: NodeId) => voter === core.nodeId || followers.get(voter)?.recentlyActive === true
-  if (!hasQuorum(core.configuration.voters, isActive)) {
+  if (!hasQuorum(core.configuration, isActive)) {
     becomeFollower(core, core.currentTerm, undefined)
     return
   }
@@ -97,7 +97,7 @@ function campaign(core: Core): void {
 
 function recordVote(core: Core, voter: NodeId, granted: boolean): void {
   core.votes.set(voter, granted)
-  switch (tally(core.configuration.voters, core.votes)) {
+  switch (tally(core.configuration, core.votes)) {
     case 'open':
       return
     case 'lost':

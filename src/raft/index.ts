@@ -1,4 +1,15 @@
-export { simpleConfiguration } from './configuration.ts'
+export {
+  configurationFault,
+  EMPTY_CONFIGURATION,
+  isJoint,
+  isVoterIn,
+  membersOf,
+  sameConfiguration,
+  simpleConfiguration,
+  targetOf,
+  votersOf,
+} from './configuration.ts'
+export { type ConfigurationData, decodeConfiguration, encodeConfiguration } from './configuration-codec.ts'
 export { ENTRY_OVERHEAD_BYTES, entriesBytes, entryBytes } from './positions.ts'
 export { Raft } from './raft.ts'
 export { emptyState } from './recovered.ts'

@@ -1,34 +1,81 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import type { NodeId } from '../base/index.ts'
-import { hasQuorum, majorityOf, reachedByQuorum, tally } from './quorum.ts'
+import { hasQuorum, majorityOf, reachedByQuorum, tally, type Voters } from './quorum.ts'
+import { subsetsOf } from './testing/configurations.ts'
 
-const votersOf = (count: number) => Array.from({ length: count }, (_, i) => (i + 1) as NodeId)
+const NODES = [1, 2, 3, 4, 5, 6] as NodeId[]
 
-test('the value reached by a quorum is the highest that a majority has, by a slow reference', () => {
+const simple = (count: number): Voters => ({ voters: NODES.slice(0, count), votersOutgoing: [] })
+
+/** Simple and joint configurations over six nodes. */
+const configurations: fc.Arbitrary<Voters> = fc.record({
+  voters: fc.subarray(NODES, { minLength: 1 }),
+  votersOutgoing: fc.oneof(fc.constant<NodeId[]>([]), fc.subarray(NODES)),
+})
+
+const ALL_SUBSETS = subsetsOf(NODES)
+
+/** The slow reference: every quorum there is, written down. */
+function quorumsOf({ voters, votersOutgoing }: Voters): NodeId[][] {
+  const isMajority = (set: readonly NodeId[], of: readonly NodeId[]) =>
+    of.filter((node) => set.includes(node)).length * 2 > of.length
+  return ALL_SUBSETS.filter(
+    (set) => isMajority(set, voters) && (votersOutgoing.length === 0 || isMajority(set, votersOutgoing)),
+  )
+}
+
+test('a set of nodes is a quorum exactly when the slow reference lists it', () => {
   fc.assert(
-    fc.property(fc.array(fc.nat(6), { maxLength: 9 }), (values) => {
-      const voters = votersOf(values.length)
-      let slow = 0
-      for (let value = 0; value <= 6; value++) {
-        if (values.filter((other) => other >= value).length > values.length / 2) slow = value
-      }
-      expect(reachedByQuorum(voters, (voter) => values[voter - 1]!)).toBe(slow)
+    fc.property(configurations, (configuration) => {
+      const quorums = quorumsOf(configuration)
+      for (const set of ALL_SUBSETS)
+        expect(hasQuorum(configuration, (voter) => set.includes(voter))).toBe(quorums.includes(set))
+    }),
+  )
+})
+
+test('the value reached by a quorum is the best of what each quorum has reached, by the slow reference', () => {
+  fc.assert(
+    fc.property(configurations, fc.array(fc.nat(6), { minLength: 6, maxLength: 6 }), (configuration, values) => {
+      const reached = (voter: NodeId) => values[voter - 1]!
+      const { voters, votersOutgoing } = configuration
+      const lowest = (set: readonly NodeId[]) =>
+        Math.min(...set.filter((node) => voters.includes(node) || votersOutgoing.includes(node)).map(reached))
+      const slow = Math.max(...quorumsOf(configuration).map(lowest))
+      expect(reachedByQuorum(configuration, reached)).toBe(slow)
     }),
   )
 })
 
 test('a tally agrees with trying every way in which the silent voters may still vote', () => {
+  const ballots = fc.array(fc.option(fc.boolean()), { minLength: 6, maxLength: 6 })
   fc.assert(
-    fc.property(fc.array(fc.option(fc.boolean()), { minLength: 1, maxLength: 7 }), (ballots) => {
-      const voters = votersOf(ballots.length)
+    fc.property(configurations, ballots, (configuration, cast) => {
       const votes = new Map<NodeId, boolean>()
-      for (const [at, ballot] of ballots.entries()) if (ballot !== null) votes.set(voters[at]!, ballot)
-      const sure = ballots.filter((ballot) => ballot === true).length
-      const possible = ballots.filter((ballot) => ballot !== false).length
-      const expected = sure > ballots.length / 2 ? 'won' : possible > ballots.length / 2 ? 'open' : 'lost'
-      expect(tally(voters, votes)).toBe(expected)
+      for (const [at, ballot] of cast.entries()) if (ballot !== null) votes.set(NODES[at]!, ballot)
+      const quorums = quorumsOf(configuration)
+      const granted = NODES.filter((node) => votes.get(node) === true)
+      const silent = NODES.filter((node) => !votes.has(node))
+      const endings = subsetsOf(silent).map((more) => [...granted, ...more])
+      const isWon = (set: readonly NodeId[]) => quorums.some((quorum) => quorum.every((node) => set.includes(node)))
+      const expected = isWon(granted) ? 'won' : endings.some(isWon) ? 'open' : 'lost'
+      expect(tally(configuration, votes)).toBe(expected)
     }),
+  )
+})
+
+test('thesis §4.3: a joint quorum overlaps every quorum of its old and every quorum of its new voters', () => {
+  fc.assert(
+    fc.property(fc.subarray(NODES, { minLength: 1 }), fc.subarray(NODES, { minLength: 1 }), (before, after) => {
+      const joint = quorumsOf({ voters: after, votersOutgoing: before })
+      for (const voters of [before, after]) {
+        for (const quorum of quorumsOf({ voters, votersOutgoing: [] })) {
+          expect(joint.every((other) => other.some((node) => quorum.includes(node)))).toBe(true)
+        }
+      }
+    }),
+    { numRuns: 20 },
   )
 })
 
@@ -42,10 +89,11 @@ test('answers of nodes that are not voters do not count', () => {
     [8 as NodeId, true],
     [1 as NodeId, true],
   ])
-  expect(tally(votersOf(3), votes)).toBe('open')
+  expect(tally(simple(3), votes)).toBe('open')
 })
 
 test('without voters there is no quorum', () => {
-  expect(hasQuorum([], () => true)).toBe(false)
-  expect(reachedByQuorum([], () => 5)).toBe(0)
+  expect(hasQuorum(simple(0), () => true)).toBe(false)
+  expect(reachedByQuorum(simple(0), () => 5)).toBe(0)
+  expect(tally(simple(0), new Map())).toBe('lost')
 })

@@ -35,7 +35,7 @@ export function acknowledgeRound(core: Core): void {
   if (leading === undefined || !leading.reads.isRoundUnderWay) return
   const { reads, followers } = leading
   const echoed = (voter: NodeId) => voter === nodeId || (followers.get(voter)?.readRound ?? 0) >= reads.round
-  if (!hasQuorum(core.configuration.voters, echoed)) return
+  if (!hasQuorum(core.configuration, echoed)) return
   const { readIds, index } = reads.finish()
   for (const readId of readIds) core.outbox.emit({ kind: 'readReady', readId, index })
   beginRoundIfWanted(core)
