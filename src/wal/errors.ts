@@ -102,6 +102,17 @@ export class WalClosedError extends ConcordatError {
   }
 }
 
+/** The record was removed with its segment: the owner said that nobody needs it any more. */
+export class WalRemovedError extends ConcordatError {
+  readonly code = 'WAL_REMOVED'
+
+  constructor(position: number, begin: number) {
+    super(
+      `position ${position} was removed: the log begins at ${begin} now. Read what replaces it, such as a snapshot.`,
+    )
+  }
+}
+
 /** A record that fits in no segment. */
 export class WalRecordTooLargeError extends ConcordatError {
   readonly code = 'WAL_RECORD_TOO_LARGE'

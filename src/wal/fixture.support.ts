@@ -59,7 +59,11 @@ export class TextLog {
     this.space = parts.space
   }
 
-  static async open(disk: WalOptions['disk'], overrides: Partial<WalOptions> = {}): Promise<TextLog> {
+  static async open(
+    disk: WalOptions['disk'],
+    overrides: Partial<WalOptions> = {},
+    onPosition: (position: Position) => void = () => {},
+  ): Promise<TextLog> {
     const parts = {
       replayed: [] as string[],
       clock: new ManualClock(),
@@ -75,7 +79,10 @@ export class TextLog {
       clock: parts.clock,
       defer: queueMicrotask,
       random: () => Buffer.alloc(16, 9),
-      onRecord: ({ payload }) => parts.replayed.push(payload.toString()),
+      onRecord: ({ payload, position }) => {
+        parts.replayed.push(payload.toString())
+        onPosition(position)
+      },
       onFailure: (error) => {
         parts.failures.push(error)
         log?.fail(error)

@@ -43,8 +43,11 @@ const MARK_PAYLOAD_BYTES = 16
 export const MARK_BYTES = RECORD_HEAD_BYTES + MARK_PAYLOAD_BYTES
 /** The mark's record type. 1 to 239 are the caller's; 0 is never written, so that zeros are no record. */
 export const MARK_TYPE = 240
+/** Says where the log begins, its older segments removed. Payload: a position, u64. Since 1.1. */
+export const BEGIN_TYPE = 241
 export const FORMAT_MAJOR = 1
-export const FORMAT_MINOR = 0
+/** 1.1: a log need not begin with segment 1; records of BEGIN_TYPE. */
+export const FORMAT_MINOR = 1
 
 const MAGIC = Buffer.from('CDTWAL\r\n', 'latin1')
 const CRC_AT = SEGMENT_HEADER_BYTES - 4
@@ -226,6 +229,17 @@ export function decodeMark(bytes: Buffer, at: number, position: number, salt: nu
   if (recordSize(bytes, at, at + MARK_BYTES, position, salt) !== MARK_BYTES) return undefined
   const reader = new ByteReader(bytes, at + RECORD_HEAD_BYTES, at + MARK_BYTES)
   return { syncedUpTo: reader.u53(), bytes: reader.u32(), count: reader.u32() }
+}
+
+export function encodeBegin(position: number): Buffer {
+  const writer = new ByteWriter(8)
+  writer.u53(position)
+  return writer.finish()
+}
+
+/** The position that a valid record of BEGIN_TYPE at `at` speaks of. */
+export function decodeBegin(bytes: Buffer, at: number): number {
+  return new ByteReader(bytes, at + RECORD_HEAD_BYTES, at + RECORD_HEAD_BYTES + 8).u53()
 }
 
 const MARK_BEGINS = Buffer.from([0, 0, 0, MARK_PAYLOAD_BYTES, MARK_TYPE])

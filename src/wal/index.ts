@@ -7,6 +7,7 @@ export {
   WalLockedError,
   WalNotEmptyError,
   WalRecordTooLargeError,
+  WalRemovedError,
   WalVersionError,
 } from './errors.ts'
 export type { Payload, Position } from './format.ts'

@@ -1,6 +1,6 @@
 import { assert } from '../base/index.ts'
 import type { DiskFile } from './disk.ts'
-import { WalDamagedError } from './errors.ts'
+import { WalDamagedError, WalRemovedError } from './errors.ts'
 import { DATA_OFFSET, MARK_TYPE, type Position, RECORD_HEAD_BYTES, recordSize } from './format.ts'
 import type { StoredRecord } from './recovery.ts'
 import { type Segment, type Store, segmentPath } from './segment.ts'
@@ -13,14 +13,41 @@ const RANGE_READ_BYTES = 256 * 1024
 export class Reader {
   readonly #store: Store
   readonly #segments: readonly Segment[]
+  readonly #underWay = new Set<Promise<unknown>>()
+  /** What lies before this position is removed, or is about to be. */
+  #begin = 0
 
   constructor(store: Store, segments: readonly Segment[]) {
     this.#store = store
     this.#segments = segments
   }
 
-  /** The record at `position`. @throws WalDamagedError when it is not there any more */
-  async read(position: Position): Promise<StoredRecord> {
+  /** Refuses reads before `position` from now on; resolves when those that began earlier have ended. */
+  async forget(position: number): Promise<void> {
+    this.#begin = Math.max(this.#begin, position)
+    await Promise.allSettled(this.#underWay)
+  }
+
+  /** The record at `position`. @throws WalDamagedError when it does not read back, WalRemovedError */
+  read(position: Position): Promise<StoredRecord> {
+    return this.#tracked(this.#read(position))
+  }
+
+  /** Visits records in order from `position` on; see Wal.readRange. */
+  readRange(position: Position, bytesMax: number, visit: (record: StoredRecord) => boolean): Promise<void> {
+    return this.#tracked(this.#readRange(position, bytesMax, visit))
+  }
+
+  async #tracked<T>(reading: Promise<T>): Promise<T> {
+    this.#underWay.add(reading)
+    try {
+      return await reading
+    } finally {
+      this.#underWay.delete(reading)
+    }
+  }
+
+  async #read(position: Position): Promise<StoredRecord> {
     const segment = this.#segmentAt(position)
     return this.#withFile(segment, async (file) => {
       const window = new Window(file, segment, SINGLE_READ_BYTES)
@@ -28,15 +55,16 @@ export class Reader {
     })
   }
 
-  /** Visits records in order from `position` on; see Wal.readRange. */
-  async readRange(position: Position, bytesMax: number, visit: (record: StoredRecord) => boolean): Promise<void> {
+  async #readRange(position: Position, bytesMax: number, visit: (record: StoredRecord) => boolean): Promise<void> {
     let left = bytesMax
-    const first = this.#segments.indexOf(this.#segmentAt(position))
-    let offset = position - this.#segments[first]!.base
-    for (let index = first; index < this.#segments.length && left > 0; index++, offset = DATA_OFFSET) {
-      const segment = this.#segments[index]!
-      if (segment.dataEnd <= offset) continue
-      left = await this.#withFile(segment, (file) => this.#visitSegment(file, segment, offset, left, visit))
+    const first = this.#segmentAt(position)
+    let offset = position - first.base
+    // Its own list: others lose their first segments while this reads.
+    for (const segment of this.#segments.slice(this.#segments.indexOf(first))) {
+      if (left <= 0) return
+      if (segment.dataEnd > offset)
+        left = await this.#withFile(segment, (file) => this.#visitSegment(file, segment, offset, left, visit))
+      offset = DATA_OFFSET
     }
   }
 
@@ -76,6 +104,7 @@ export class Reader {
   }
 
   #segmentAt(position: number): Segment {
+    if (position < this.#begin) throw new WalRemovedError(position, this.#begin)
     const segment = this.#segments.findLast((candidate) => candidate.base <= position)
     assert(segment !== undefined && position - segment.base >= DATA_OFFSET, 'a position comes from append or replay')
     return segment

@@ -2,7 +2,9 @@ import { assert } from '../base/index.ts'
 import { isOutOfSpace, writeAll } from './disk.ts'
 import { WalDamagedError } from './errors.ts'
 import {
+  BEGIN_TYPE,
   DATA_OFFSET,
+  decodeBegin,
   decodeMark,
   encodeMark,
   findMark,
@@ -12,6 +14,7 @@ import {
   type Position,
   RECORD_HEAD_BYTES,
   recordSize,
+  type SegmentHeader,
 } from './format.ts'
 import {
   makeSegment,
@@ -64,6 +67,9 @@ interface Scan {
  * 2. Its mark never speaks of positions beyond what was verified so far: else synced bytes are gone.
  * 3. Between it and the batch before there are only zeros, and only at a segment's end.
  *
+ * The first segment need not be number 1: older ones are removed when their owner needs them no more. Its header is
+ * then believed for where it begins, and a record behind it must say that all before it was to be removed.
+ *
  * @throws WalDamagedError
  */
 export async function recover(
@@ -75,6 +81,7 @@ export async function recover(
   const segments = await readHeaders(store, numbers)
   const reader = new LogReader(store, onRecord)
   for (const segment of segments) await reader.next(segment)
+  checkBegin(store, segments[0]!, reader.begin)
   const last = reader.finish()
   const active = segments.indexOf(last.segment)
   // Before the torn end is touched: a crash here leaves just what was found.
@@ -85,27 +92,41 @@ export async function recover(
 
 async function readHeaders(store: Store, numbers: readonly number[]): Promise<Segment[]> {
   const segments: Segment[] = []
-  let base = 0
-  for (const [index, number] of numbers.entries()) {
-    if (number !== index + 1) {
-      throw new WalDamagedError(
-        segmentPath(store.directory, index + 1),
-        0,
-        `the file is missing, but ${number} is there`,
-      )
+  for (const number of numbers) {
+    const before = segments.at(-1)
+    if (before !== undefined && number !== before.number + 1) {
+      const missing = segmentPath(store.directory, before.number + 1)
+      throw new WalDamagedError(missing, 0, `the file is missing, but ${segmentName(number)} is there`)
     }
     const path = segmentPath(store.directory, number)
     const header = await readHeader(store.disk, store.directory, number, store.identity)
     if (header.storeId !== store.storeId) {
       throw new WalDamagedError(path, 0, `the file belongs to another store (${header.storeId})`)
     }
+    const base = baseAfter(before, header)
     if (header.base !== base) {
       throw new WalDamagedError(path, 0, `the segment begins at position ${header.base}, not ${base}`)
     }
     segments.push({ number, base, size: header.size, dataEnd: DATA_OFFSET, file: undefined })
-    base += header.size
   }
   return segments
+}
+
+/** Where a segment must begin. Those before the first one were removed, and only its own header knows their sizes. */
+function baseAfter(before: Segment | undefined, { number, base }: SegmentHeader): number {
+  if (before !== undefined) return before.base + before.size
+  return number === 1 ? 0 : base
+}
+
+/** A file that is gone was removed by us, or is lost: only the log itself can tell. */
+function checkBegin(store: Store, first: Segment, begin: number): void {
+  if (first.number === 1 || first.base <= begin) return
+  const missing = segmentPath(store.directory, first.number - 1)
+  throw new WalDamagedError(
+    missing,
+    0,
+    `the file is missing, and nothing in ${segmentName(first.number)} or behind it says that it was removed`,
+  )
 }
 
 /** Walks the segments once, hands out their records, and keeps what the end's fate depends on. */
@@ -115,10 +136,12 @@ class LogReader {
   /** The last segment with a whole batch; the first segment as long as there is none. */
   #last: Scan | undefined
   /** Position up to which every batch was verified. */
-  #verifiedEnd = DATA_OFFSET
+  #verifiedEnd = 0
   /** What is wrong with the spares after `#last`, if it is not what a torn write leaves. */
   #spareDamage: WalDamagedError | undefined
   allSparesBlank = true
+  /** Where the log was last said to begin. */
+  begin = 0
 
   constructor(store: Store, onRecord: (record: StoredRecord) => void) {
     this.#store = store
@@ -126,6 +149,7 @@ class LogReader {
   }
 
   async next(segment: Segment): Promise<void> {
+    if (this.#last === undefined) this.#verifiedEnd = segment.base + DATA_OFFSET
     const bytes = await this.#load(segment)
     const scan = this.#scan(segment, bytes)
     const after = findMark(bytes, scan.end + 1, segment.base, this.#store.salt)
@@ -239,6 +263,7 @@ class LogReader {
     for (let at = from; at < end; ) {
       const next = at + RECORD_HEAD_BYTES + bytes.readUInt32BE(at)
       const type = bytes[at + 4]!
+      if (type === BEGIN_TYPE) this.begin = decodeBegin(bytes, at)
       // A newer minor version may have records of its own, which say nothing that we must know.
       if (type < MARK_TYPE) {
         const payload = bytes.subarray(at + RECORD_HEAD_BYTES, next)

@@ -38,6 +38,12 @@ export interface Segment {
   file: DiskFile | undefined
 }
 
+/** The segment of that number in a list without gaps, which need not begin at 1. */
+export function segmentOf(segments: readonly Segment[], number: number): Segment | undefined {
+  const first = segments[0]
+  return first === undefined ? undefined : segments[number - first.number]
+}
+
 const SEGMENT_NAME = /^(\d{12})\.wal$/
 const TEMPORARY_NAME = /^\d{12}\.tmp$/
 

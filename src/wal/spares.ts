@@ -55,6 +55,14 @@ export class Spares {
     if (this.#timer === undefined) this.#run()
   }
 
+  /** Files were removed: what did not fit before may fit now, and need not wait for its next try. */
+  roomMayBeBack(): void {
+    if (this.#timer === undefined) return
+    this.#options.clock.cancel(this.#timer)
+    this.#timer = undefined
+    this.#run()
+  }
+
   /** A write waits for segment `number`: try now, and give up for good if there is no room. */
   need(number: number): void {
     this.#urgent = number

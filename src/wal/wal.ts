@@ -4,7 +4,9 @@ import { Batch } from './batch.ts'
 import type { Disk } from './disk.ts'
 import { WalClosedError, WalFailedError, WalRecordTooLargeError } from './errors.ts'
 import {
+  BEGIN_TYPE,
   DATA_OFFSET,
+  encodeBegin,
   MARK_BYTES,
   MARK_TYPE,
   type Payload,
@@ -15,8 +17,8 @@ import {
 import { openStore } from './open-store.ts'
 import { Reader } from './reader.ts'
 import type { StoredRecord } from './recovery.ts'
-import type { Segment, Store, WalIdentity } from './segment.ts'
-import { segmentPath } from './segment.ts'
+import { Removal } from './removal.ts'
+import { type Segment, type Store, segmentOf, segmentPath, type WalIdentity } from './segment.ts'
 import { Spares } from './spares.ts'
 
 /** A record to be appended. */
@@ -97,6 +99,7 @@ export class Wal {
   readonly #segments: Segment[]
   readonly #reader: Reader
   readonly #spares: Spares
+  readonly #removal: Removal
   readonly #clock: Clock
   readonly #defer: (task: () => void) => void
   readonly #onFailure: (error: WalFailedError) => void
@@ -111,6 +114,8 @@ export class Wal {
   #next: { segment: number; base: number; size: number; offset: number }
   /** Position just behind the last durable batch. */
   #durableEnd: number
+  /** Number of the segment that holds the last durable batch. */
+  #activeNumber: number
   /** Whether the last durable batch holds records that no later mark proves. */
   #unproven = false
   #scheduled = false
@@ -156,6 +161,16 @@ export class Wal {
       onError: (error) => this.#fail('the next segment could not be made', error),
       onExhausted: (error) => this.#fail('the disk is full and the reserve is used up', error),
     })
+    this.#removal = new Removal({
+      store: opened.store,
+      segments: opened.segments,
+      reader: this.#reader,
+      activeNumber: () => this.#activeNumber,
+      noteBegin: (begin) => this.#appendOwn(BEGIN_TYPE, encodeBegin(begin)),
+      stopped: () => this.#state !== 'running',
+      onError: (what, error) => this.#fail(what, error),
+    })
+    this.#activeNumber = active.number
     this.#spares.want(active.number)
   }
 
@@ -188,7 +203,12 @@ export class Wal {
   /** Bytes that the log's files take on disk, spares included. */
   get bytesOnDisk(): number {
     const last = this.#segments.at(-1)!
-    return last.base + last.size
+    return last.base + last.size - this.begin
+  }
+
+  /** Where the oldest segment begins that was not removed; 0 as long as none was. */
+  get begin(): Position {
+    return this.#segments[0]!.base as Position
   }
 
   /** Whether the next segments could not be made for lack of room; see `onSpace`. */
@@ -235,7 +255,7 @@ export class Wal {
 
   /**
    * Reads one record back, checked; one that is not durable yet is waited for.
-   * @throws WalDamagedError when it does not read back; WalClosedError, WalFailedError
+   * @throws WalDamagedError when it does not read back; WalRemovedError, WalClosedError, WalFailedError
    */
   async read(position: Position): Promise<StoredRecord> {
     await this.#durable(position)
@@ -245,11 +265,38 @@ export class Wal {
   /**
    * Reads durable records in order, from the one at `from` on, until `visit` answers false, their payloads reach
    * `bytesMax`, or the end. At least one is visited. Appends go on meanwhile.
-   * @throws WalDamagedError when one does not read back; WalClosedError, WalFailedError
+   * @throws WalDamagedError when one does not read back; WalRemovedError, WalClosedError, WalFailedError
    */
   async readRange(from: Position, bytesMax: number, visit: (record: StoredRecord) => boolean): Promise<void> {
     await this.#durable(from)
     return this.#reading(() => this.#reader.readRange(from, Math.max(1, bytesMax), visit))
+  }
+
+  /**
+   * Removes the whole segments that end before `position`, durably and the oldest first; the one that is written stays.
+   * Resolves when they are gone. What must be kept of them has to be appended again before, and `position` must not lie
+   * behind it: nothing is removed until all records before `position` are on disk, and a mark proves it, so that rot
+   * in them is never taken for a torn write.
+   *
+   * Reads that began earlier come to their end first; later ones of what is removed throw WalRemovedError.
+   *
+   * @throws WalClosedError, WalFailedError also when a file cannot be removed
+   */
+  async removeBefore(position: Position): Promise<void> {
+    this.#checkRunning()
+    assert(position <= this.#endOfPending(), 'a position comes from append or replay')
+    if (position > this.begin) await this.#durable(position - 1)
+    await this.#removal.before(position)
+    this.#spares.roomMayBeBack()
+    this.#checkRunning()
+  }
+
+  /** Appends a record of the log's own; resolves when it is on disk. */
+  #appendOwn(type: number, payload: Buffer): Promise<void> {
+    this.#checkRunning()
+    const position = this.#batchFor(payload.length).add(type, payload, payload.length)
+    this.#schedule()
+    return this.#durable(position)
   }
 
   /** Writes what was appended, marks a clean end, and gives the directory free. Nothing may be appended afterwards. */
@@ -265,6 +312,7 @@ export class Wal {
     }
     if (this.#markTimer !== undefined) this.#clock.cancel(this.#markTimer)
     await this.#spares.close()
+    await this.#removal.close()
     // After a failure a write may still be under way. Its descriptor must not be closed under it: the number could go
     // to another file, of the application even, and the bytes with it.
     if (this.#writing !== undefined) await new Promise<void>((resolve) => (this.#onIdle = resolve))
@@ -329,7 +377,7 @@ export class Wal {
   /** The layout goes on in the next segment, whether it is ready or not; the write waits for it. */
   #rollOver(): void {
     const { segment: number, base, size } = this.#next
-    const next = this.#segments[number]
+    const next = segmentOf(this.#segments, number + 1)
     assert(next === undefined || next.number === number + 1, 'segments are numbered without a gap')
     this.#next = {
       segment: number + 1,
@@ -355,7 +403,7 @@ export class Wal {
     if (this.#sealed.length === 0) this.#seal()
     const batch = this.#sealed[0]
     if (batch === undefined) return
-    const segment = this.#segments[batch.place.segment - 1]
+    const segment = segmentOf(this.#segments, batch.place.segment)
     if (segment?.file === undefined) {
       this.#spares.need(batch.place.segment)
       return
@@ -375,6 +423,7 @@ export class Wal {
   #written(batch: Batch, segment: Segment): void {
     if (this.#failure !== undefined) return
     segment.dataEnd = batch.end
+    this.#activeNumber = segment.number
     this.#durableEnd = segment.base + batch.end
     this.#unproven = batch.count > 0
     this.#writes++
@@ -394,7 +443,7 @@ export class Wal {
 
   /** A segment that is full is not written again. */
   #closeOlder(number: number): void {
-    const before = this.#segments[number - 2]
+    const before = segmentOf(this.#segments, number - 1)
     if (before?.file === undefined) return
     this.#closeFile(before).catch((error) => this.#fail(`${this.#pathOf(before)} could not be closed`, error))
   }
