@@ -3,7 +3,7 @@ import { Durability } from './durability.ts'
 import type { Leadership } from './leadership.ts'
 import { Log } from './log.ts'
 import { Outbox } from './outbox.ts'
-import { lower } from './positions.ts'
+import { higher, lower } from './positions.ts'
 import type { PendingLoad } from './progress.ts'
 import {
   type Configuration,
@@ -82,10 +82,12 @@ export class Core {
     this.currentTerm = recovered.hardState.currentTerm
     this.votedFor = recovered.hardState.votedFor
     assert(this.log.lastTerm <= this.currentTerm, 'the term on disk is at least that of the last entry')
-    this.commitIndex = recovered.lastApplied
+    const { commitIndex } = recovered.hardState
+    assert(recovered.doubtful || commitIndex <= recovered.lastIndex, 'what is known to be committed is in the log')
+    this.commitIndex = higher(recovered.lastApplied, lower(commitIndex, recovered.lastIndex))
     this.isDoubtful = recovered.doubtful
     this.lastApplied = recovered.lastApplied
-    this.matchedIndex = recovered.lastApplied
+    this.matchedIndex = this.commitIndex
     this.resetElectionTimer()
   }
 
@@ -128,7 +130,7 @@ export class Core {
     const effects = this.outbox.take({
       hardState: { currentTerm: this.currentTerm, votedFor: this.votedFor, commitIndex: this.commitIndex },
       term: this.currentTerm,
-      beginWrite: (withEntries) => durability.begin(this.currentTerm, withEntries ? log.lastIndex : NO_INDEX),
+      beginWrite: (lastIndex) => durability.begin(this.currentTerm, lastIndex),
     })
     const { durableIndex } = durability
     log.evict(lower(durableIndex, this.lastApplied), options.cacheBytesMax)

@@ -61,6 +61,23 @@ export class Durability {
     for (const write of this.#pending) write.lastIndex = lower(write.lastIndex, left)
   }
 
+  /**
+   * A durable snapshot covers everything up to `index`, whether the entries themselves were written or not: a restarted
+   * node begins its log there when it finds less.
+   */
+  coverTo(index: LogIndex): void {
+    this.#durableIndex = higher(this.#durableIndex, index)
+  }
+
+  /**
+   * The whole log was discarded and begins anew after a durable snapshot at `index`. Writes of the old log may still be
+   * reported, and prove nothing about what will be written behind the snapshot (ABA again).
+   */
+  beginAfter(index: LogIndex): void {
+    this.#durableIndex = index
+    for (const write of this.#pending) write.lastIndex = lower(write.lastIndex, index)
+  }
+
   /** A write is durable. False when it is not one that we wait for (a duplicate, or of another term): nothing changes. */
   complete(writeId: WriteId, term: Term): boolean {
     const at = this.#pending.findIndex((write) => write.writeId === writeId)

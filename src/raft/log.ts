@@ -2,29 +2,34 @@ import { assert } from '../base/index.ts'
 import { EntryCache } from './entry-cache.ts'
 import { offset } from './positions.ts'
 import { TermRuns } from './term-runs.ts'
-import type { Entry, LogIndex, RecoveredState, Term } from './types.ts'
+import type { Entry, LogIndex, RecoveredState, SnapshotPosition, Term } from './types.ts'
 
 /**
  * The replicated log as Raft sees it: all its terms, and the bytes of its newest entries. Older bytes are on disk.
- * It begins after `baseIndex`, which is 0 until snapshots exist.
+ * It begins after `baseIndex`, which is 0 at first; compaction moves it on, up to where a snapshot covers the log (§7).
  *
  * Invariants, checked by validate():
  * 1. baseIndex <= lastIndex, and the cache ends at lastIndex.
  * 2. The terms of cached entries are those of the runs.
  */
 export class Log {
-  readonly baseIndex: LogIndex
-  readonly #terms: TermRuns
-  readonly #cache: EntryCache
+  #baseIndex: LogIndex
+  #terms: TermRuns
+  #cache: EntryCache
   #lastIndex: LogIndex
 
   constructor(recovered: RecoveredState) {
-    this.baseIndex = recovered.baseIndex
+    this.#baseIndex = recovered.baseIndex
     this.#lastIndex = recovered.lastIndex
     this.#terms = new TermRuns(recovered.baseIndex, recovered.baseTerm, recovered.termRuns)
     this.#cache = new EntryCache(offset(recovered.lastIndex, 1))
     assert(recovered.lastIndex >= recovered.baseIndex, 'a log ends at or behind its base')
     assert((this.#terms.count === 0) === (recovered.lastIndex === recovered.baseIndex), 'runs cover the whole log')
+  }
+
+  /** The log begins after this entry. */
+  get baseIndex(): LogIndex {
+    return this.#baseIndex
   }
 
   get lastIndex(): LogIndex {
@@ -48,7 +53,7 @@ export class Log {
 
   /** True when there is an entry (or the base) of this term at this index (§5.3, the consistency check). */
   matches(index: LogIndex, term: Term): boolean {
-    return index >= this.baseIndex && index <= this.#lastIndex && this.#terms.termAt(index) === term
+    return index >= this.#baseIndex && index <= this.#lastIndex && this.#terms.termAt(index) === term
   }
 
   /** §5.4.1: whether a log that ends with this entry is at least as up to date as this one. */
@@ -72,10 +77,26 @@ export class Log {
 
   /** Removes `index` and everything behind it. Whoever calls this has checked that nothing committed goes. */
   truncateFrom(index: LogIndex): void {
-    assert(index > this.baseIndex && index <= this.#lastIndex, 'only entries of the log can be removed')
+    assert(index > this.#baseIndex && index <= this.#lastIndex, 'only entries of the log can be removed')
     this.#cache.truncateFrom(index)
     this.#terms.truncateFrom(index)
     this.#lastIndex = offset(index, -1)
+  }
+
+  /** Forgets the entries up to `through`: the log begins after it from here on. A snapshot covers them (§7). */
+  compactTo(through: LogIndex): void {
+    assert(through > this.#baseIndex && through <= this.#lastIndex, 'only a prefix of the log can be compacted')
+    this.#terms.compactTo(through, this.#lastIndex)
+    this.#cache.evict(through, -1)
+    this.#baseIndex = through
+  }
+
+  /** Forgets everything: an installed snapshot takes the place of the whole log (Figure 13, rule 7). */
+  beginAfter(snapshot: SnapshotPosition): void {
+    this.#baseIndex = snapshot.index
+    this.#lastIndex = snapshot.index
+    this.#terms = new TermRuns(snapshot.index, snapshot.term, [])
+    this.#cache = new EntryCache(offset(snapshot.index, 1))
   }
 
   /** Cached entries from `from`, at most to `to` and `bytesMax`, but at least one. */
@@ -97,7 +118,8 @@ export class Log {
   validate(): void {
     this.#terms.validate()
     this.#cache.validate()
-    assert(this.baseIndex <= this.#lastIndex, 'a log ends at or behind its base')
+    assert(this.#baseIndex <= this.#lastIndex, 'a log ends at or behind its base')
+    assert(this.#cache.firstIndex > this.#baseIndex, 'nothing below the log is cached')
     assert(this.#cache.endIndex === offset(this.#lastIndex, 1), 'the cache ends where the log ends')
     if (this.#cache.firstIndex > this.#lastIndex) return
     for (const entry of this.#cache.slice(this.#cache.firstIndex, this.#lastIndex)) {

@@ -1,5 +1,17 @@
 import { assert } from '../base/index.ts'
-import type { Entry, HardState, RaftEffect, RaftMessage, Term, WriteId } from './types.ts'
+import { lower, offset } from './positions.ts'
+import {
+  type Entry,
+  EntryKind,
+  type HardState,
+  type LogIndex,
+  NO_INDEX,
+  type RaftEffect,
+  type RaftMessage,
+  type Term,
+  type WriteEffect,
+  type WriteId,
+} from './types.ts'
 
 const NO_ENTRIES: readonly Entry[] = []
 
@@ -7,13 +19,13 @@ const NO_ENTRIES: readonly Entry[] = []
 interface WriteContext {
   readonly hardState: HardState
   readonly term: Term
-  /** Numbers the write; `withEntries` says whether it makes log entries durable. */
-  readonly beginWrite: (withEntries: boolean) => WriteId
+  /** Numbers a write, which makes the log durable up to `lastIndex`, or NO_INDEX when it holds no entries. */
+  readonly beginWrite: (lastIndex: LogIndex) => WriteId
 }
 
 /**
- * Gathers the effects of one step. All that must be durable goes into ONE write effect, together with the messages
- * that promise it: whoever answers by `respond` can't overtake a hard state or entries of the same step.
+ * Gathers the effects of one step. All that must be durable goes into write effects, the last of them together with
+ * the messages that promise it: whoever answers by `respond` can't overtake a hard state or entries of the same step.
  */
 export class Outbox {
   #effects: RaftEffect[] = []
@@ -59,22 +71,59 @@ export class Outbox {
     return this.#hardStateChanged || this.#entries.length > 0
   }
 
-  /** Hands over everything gathered since the last call. The write comes first: the disk is the slowest part. */
+  /** Hands over everything gathered since the last call. The writes come first: the disk is the slowest part. */
   take(context: WriteContext): RaftEffect[] {
     const effects = this.#effects
     this.#effects = []
     if (!this.hasWrite) return effects
-    effects.unshift({
-      kind: 'write',
-      writeId: context.beginWrite(this.#entries.length > 0),
-      term: context.term,
-      hardState: this.#hardStateChanged ? context.hardState : undefined,
-      entries: this.#entries,
-      unlocks: this.#unlocks,
+    effects.unshift(...this.#takeWrites(context))
+    return effects
+  }
+
+  /**
+   * Nearly always one write. Each configuration entry begins another, whose hard state says how much is committed: no
+   * configuration is ever on disk without the proof that the one before it is in force. The messages wait for the last.
+   */
+  #takeWrites(context: WriteContext): WriteEffect[] {
+    const parts = partsOf(this.#entries)
+    const unlocks = this.#unlocks
+    const writes = parts.map((entries, at): WriteEffect => {
+      const withHardState = (at === 0 && this.#hardStateChanged) || entries[0]?.kind === EntryKind.configuration
+      return {
+        kind: 'write',
+        writeId: context.beginWrite(entries.at(-1)?.index ?? NO_INDEX),
+        term: context.term,
+        hardState: withHardState ? hardStateBefore(entries, context.hardState) : undefined,
+        entries,
+        unlocks: at === parts.length - 1 ? unlocks : [],
+      }
     })
     this.#hardStateChanged = false
     this.#entries = NO_ENTRIES
     this.#unlocks = []
-    return effects
+    return writes
   }
+}
+
+/**
+ * The hard state goes to disk before its entries, and a crash may come in between. So it must not call committed what
+ * it writes itself: on disk there may still be an uncommitted entry of another leader at that index.
+ */
+function hardStateBefore(entries: readonly Entry[], hardState: HardState): HardState {
+  const [first] = entries
+  if (first === undefined) return hardState
+  return { ...hardState, commitIndex: lower(hardState.commitIndex, offset(first.index, -1)) }
+}
+
+/** Cuts `entries` before each configuration entry. At least one part, of no entries if there are none. */
+function partsOf(entries: readonly Entry[]): readonly (readonly Entry[])[] {
+  const parts: (readonly Entry[])[] = []
+  let begin = 0
+  for (let at = 1; at < entries.length; at++) {
+    if (entries[at]!.kind !== EntryKind.configuration) continue
+    parts.push(entries.slice(begin, at))
+    begin = at
+  }
+  parts.push(begin === 0 ? entries : entries.slice(begin))
+  return parts
 }

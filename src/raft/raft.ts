@@ -1,5 +1,5 @@
 import { assert } from '../base/index.ts'
-import { onLoadedForApply } from './commit.ts'
+import { applyCommitted, onLoadedForApply } from './commit.ts'
 import { Core } from './core.ts'
 import {
   meetHigherTerm,
@@ -49,6 +49,8 @@ export class Raft {
   /** @throws InvariantError when `recovered` contradicts itself: a damaged disk must not take part */
   constructor(options: RaftOptions, recovered: RecoveredState) {
     this.#core = new Core(options, recovered)
+    // What the disk knows to be committed is applied before anything else; the first step asks for it.
+    applyCommitted(this.#core)
   }
 
   /**

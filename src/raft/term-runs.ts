@@ -12,8 +12,8 @@ import type { LogIndex, Term, TermRun } from './types.ts'
  */
 export class TermRuns {
   readonly #runs: TermRun[]
-  readonly #baseIndex: LogIndex
-  readonly #baseTerm: Term
+  #baseIndex: LogIndex
+  #baseTerm: Term
 
   constructor(baseIndex: LogIndex, baseTerm: Term, runs: readonly TermRun[]) {
     this.#baseIndex = baseIndex
@@ -46,6 +46,18 @@ export class TermRuns {
   truncateFrom(index: LogIndex): void {
     const runs = this.#runs
     while (runs.length > 0 && runs[runs.length - 1]!.firstIndex >= index) runs.pop()
+  }
+
+  /** Forgets everything up to `through`, which becomes the base. `lastIndex` is the end of the log. */
+  compactTo(through: LogIndex, lastIndex: LogIndex): void {
+    const term = this.termAt(through)
+    const runs = this.#runs
+    // The run that goes on behind `through` keeps that part, if there is one.
+    const goesOn = this.#lastRunWhere((run) => run.firstIndex <= offset(through, 1))
+    if (through === lastIndex || goesOn < 0) runs.length = 0
+    else runs.splice(0, goesOn + 1, { term: runs[goesOn]!.term, firstIndex: offset(through, 1) })
+    this.#baseIndex = through
+    this.#baseTerm = term
   }
 
   /**

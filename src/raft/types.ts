@@ -363,6 +363,11 @@ export interface RaftOptions {
   readonly heartbeatTicks: number
   /** Seeds the election timeouts; different on each node. */
   readonly seed: number
+  /**
+   * Keys of forwarded reads count up from here. Random in each run of a node: an answer to a read of an earlier run,
+   * still on its way, must never be taken for the answer to one of this run.
+   */
+  readonly firstReadKey: ReadKey
   /** AppendEntries sent to one follower and not yet answered, at most. */
   readonly inFlightMessagesMax: number
   readonly inFlightBytesMax: number

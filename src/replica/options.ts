@@ -1,5 +1,5 @@
 import type { Clock, ClusterId, NodeId } from '../base/index.ts'
-import { type RaftOptions, simpleConfiguration } from '../raft/index.ts'
+import { type RaftOptions, type ReadKey, simpleConfiguration } from '../raft/index.ts'
 import type { Network, TlsOptions } from '../transport/index.ts'
 import type { Disk } from '../wal/index.ts'
 
@@ -63,6 +63,8 @@ export interface ReplicaOptions {
   readonly onFatal: (error: Error) => void
   /** Runs a task at the end of this turn of the event loop. Default setImmediate; the simulator has its own. */
   readonly later?: ((task: () => void) => void) | undefined
+  /** Fills with random bytes, for what no other run may share: the id of a new directory, the name of this run. Default: the machine's. */
+  readonly randomFill?: ((bytes: Uint8Array) => void) | undefined
 }
 
 const MIB = 1024 * 1024
@@ -102,6 +104,8 @@ export function raftOptionsOf({ nodeId, members, seed }: ReplicaOptions, tuning:
     electionTimeoutTicks: Math.max(TICKS_PER_HEARTBEAT + 1, Math.round(tuning.electionTimeoutMs / tickMsOf(tuning))),
     heartbeatTicks: TICKS_PER_HEARTBEAT,
     seed: seed + nodeId * 0x9e3779b1,
+    // The seed differs in each run; so do its keys, of which a run uses fewer than are left between two seeds.
+    firstReadKey: ((seed % 2 ** 32) * 2 ** 20) as ReadKey,
     inFlightMessagesMax: tuning.inFlightMessagesMax,
     inFlightBytesMax: tuning.inFlightBytesMax,
     messageBytesMax: tuning.messageBytesMax,

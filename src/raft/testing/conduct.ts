@@ -6,14 +6,14 @@ import type { Entry, RaftEffect, RaftEvent, RaftOptions, RaftStatus, RequestVote
  * Breaking these endangers no data, only the peace of the group; so they need checks of their own.
  */
 export class Conduct {
-  readonly #options: Omit<RaftOptions, 'seed'>
+  readonly #options: Omit<RaftOptions, 'seed' | 'firstReadKey'>
   #ticks = 0
   #heardLeaderAt = Number.NEGATIVE_INFINITY
   #leaderSince = 0
   readonly #heardAt = new Map<NodeId, number>()
   readonly #preVotes = new Map<Term, Set<NodeId>>()
 
-  constructor(options: Omit<RaftOptions, 'seed'>) {
+  constructor(options: Omit<RaftOptions, 'seed' | 'firstReadKey'>) {
     this.#options = options
   }
 

@@ -8,6 +8,7 @@ import type {
   RaftMessage,
   RaftOptions,
   ReadId,
+  ReadKey,
   Term,
   WriteEffect,
 } from '../types.ts'
@@ -53,7 +54,8 @@ export class WorldNode {
     this.#runs++
     this.log = [...this.disk.entries]
     const seed = this.world.seed * 1000 + this.id * 100 + this.#runs
-    const options = { ...this.world.options, nodeId: this.id, seed }
+    const firstReadKey = (this.#runs * 1_000_000) as ReadKey
+    const options = { ...this.world.options, nodeId: this.id, seed, firstReadKey }
     this.raft = new Raft(options, this.disk.recover())
     this.conduct = new Conduct(options)
   }
@@ -184,7 +186,7 @@ export class WorldNode {
 /** A group of nodes and the messages between them. It decides nothing: schedule.ts does. */
 export class World {
   readonly seed: number
-  readonly options: Omit<RaftOptions, 'nodeId' | 'seed'>
+  readonly options: Omit<RaftOptions, 'nodeId' | 'seed' | 'firstReadKey'>
   readonly checks: Checks
   readonly nodes: readonly WorldNode[]
   network: RaftMessage[] = []
@@ -194,7 +196,7 @@ export class World {
 
   constructor(
     seed: number,
-    options: Omit<RaftOptions, 'nodeId' | 'seed'>,
+    options: Omit<RaftOptions, 'nodeId' | 'seed' | 'firstReadKey'>,
     bytesOf: (entries: readonly Entry[]) => number,
   ) {
     this.seed = seed
