@@ -17,8 +17,11 @@ export type DecisionsJob =
     }
   /** Ends after `seconds`, or after `transactions` when that comes first. */
   | { readonly kind: 'run'; readonly callers: number; readonly seconds: number; readonly transactions?: number }
+  /** Goes on until nothing was answered for `gapMs`, and some more; the result is pairs of when was asked and when answered. */
+  | { readonly kind: 'outage'; readonly callers: number; readonly gapMs: number; readonly patienceMs: number }
 
 const TIMEOUT_MS = 30_000
+const ANSWERS_AFTER_GAP = 200
 
 const { makeTxid, systemClock, parseClusterId, ByteWriter } = await built<typeof base>('base')
 const { RemoteCoordinators } = await built<typeof client>('client')
@@ -81,6 +84,28 @@ class Load {
     samples.merge(await drive(callers, seconds, this.once, () => left-- > 0))
     return samples.rate(callers)
   }
+
+  async outage({ callers, gapMs, patienceMs }: Extract<DecisionsJob, { kind: 'outage' }>): Promise<Float64Array> {
+    const answers: number[] = []
+    const begunMs = Date.now()
+    let lastMs = begunMs
+    let afterGap: number | undefined
+    const loop = async (): Promise<void> => {
+      while (afterGap === undefined || answers.length < afterGap + ANSWERS_AFTER_GAP) {
+        const askedMs = Date.now()
+        if (askedMs - begunMs > patienceMs)
+          throw new Error(`the leader's death was not noticed within ${patienceMs} ms`)
+        // What the leader took with it into its death is repeated by the client, and answered like everything else.
+        await this.once()
+        const nowMs = Date.now()
+        if (nowMs - lastMs >= gapMs) afterGap ??= answers.length
+        lastMs = nowMs
+        answers.push(askedMs, nowMs)
+      }
+    }
+    await Promise.all(Array.from({ length: callers }, loop))
+    return Float64Array.from(answers)
+  }
 }
 
 /** Two local branches whose `commit` record takes exactly so many bytes in the log. */
@@ -116,8 +141,9 @@ function nextTxid(): base.Txid {
 
 let load: Load | undefined
 
-serveJobs<DecisionsJob, Rate | undefined>(async (job) => {
+serveJobs<DecisionsJob, Rate | Float64Array | undefined>(async (job) => {
   if (job.kind === 'run') return load?.run(job)
+  if (job.kind === 'outage') return load?.outage(job)
   load = await Load.connect(job)
   return undefined
 })

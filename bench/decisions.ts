@@ -17,10 +17,19 @@ interface Line {
 }
 
 /** How many decisions a second three coordinators make durable, and how long one takes; etcd and the bare disk beside it. */
-export async function benchDecisions(run: Run): Promise<Report> {
-  progress('decisions: starting three coordinators and, if it is there, etcd')
-  const etcd = await Etcd.start(run.directory)
-  const coordinators = await Coordinators.start(run.directory, run.profile)
+export function benchDecisions(run: Run): Promise<Report> {
+  return benchMembers(run, 3)
+}
+
+/** The same with five coordinators and five members of etcd. */
+export function benchFive(run: Run): Promise<Report> {
+  return benchMembers(run, 5)
+}
+
+async function benchMembers(run: Run, members: number): Promise<Report> {
+  progress(`decisions: starting ${members} coordinators and, if it is there, etcd`)
+  const etcd = await Etcd.start(run.directory, members)
+  const coordinators = await Coordinators.start(run.directory, run.profile, { members })
   const load = new Worker<DecisionsJob, Rate>('decisions-load.ts', run.profile)
   try {
     await load.run({ kind: 'connect', cluster: CLUSTER, addresses: coordinators.addresses, recordBytes: RECORD_BYTES })
@@ -29,7 +38,7 @@ export async function benchDecisions(run: Run): Promise<Report> {
     // Ours and etcd's in turn: what else the machine does meanwhile is shared fairly.
     for (const callers of CALLERS) lines.push(await measure(callers, run.seconds, load, etcd))
     const after = await measureDisk(run.directory, run.seconds / 2)
-    return report([before, after], lines, typeof etcd === 'string' ? etcd : undefined)
+    return report([before, after], lines, typeof etcd === 'string' ? etcd : undefined, members === 3)
   } finally {
     await load.stop()
     await coordinators.stop()
@@ -49,7 +58,7 @@ async function measure(
   return { ours, etcd: typeof etcd === 'string' ? undefined : await etcd.run(callers, seconds, RECORD_BYTES) }
 }
 
-function report(disk: readonly Rate[], lines: readonly Line[], skipped: string | undefined): Report {
+function report(disk: readonly Rate[], lines: readonly Line[], skipped: string | undefined, hasMarks: boolean): Report {
   const head = [
     'callers',
     'per second',
@@ -68,7 +77,7 @@ function report(disk: readonly Rate[], lines: readonly Line[], skipped: string |
   const floor = disk.map((rate) => `${count(rate.perSecond)} per second, p50 ${ms(rate.p50Ms)}`).join('; after ')
   const notes = [
     `Floor, one durable 4 KiB write after the other: before ${floor}.`,
-    ...(skipped === undefined ? marks(lines) : [`etcd: ${skipped}.`]),
+    ...(skipped !== undefined ? [`etcd: ${skipped}.`] : hasMarks ? marks(lines) : []),
   ]
   return {
     text: `${table(head, rows)}\n\n${notes.map((note) => `- ${note}`).join('\n')}`,

@@ -2,23 +2,31 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
-import { benchDecisions } from './decisions.ts'
+import { benchCatchUp } from './catch-up.ts'
+import { benchDecisions, benchFive } from './decisions.ts'
+import { benchFailover } from './failover.ts'
 import { describeMachine } from './lib/machine.ts'
 import { writeSection } from './lib/page.ts'
 import type { Report, Run } from './lib/report.ts'
 import { benchMemory } from './memory.ts'
+import { benchRestart } from './restart.ts'
 import { benchTransfer } from './transfer.ts'
 
 const BENCHES: Readonly<Record<string, (run: Run) => Promise<Report>>> = {
   decisions: benchDecisions,
   transfer: benchTransfer,
   memory: benchMemory,
+  five: benchFive,
+  failover: benchFailover,
+  'catch-up': benchCatchUp,
+  restart: benchRestart,
 }
 
-const USAGE = `npm run bench -- [decisions] [transfer] [memory] [options]
+const USAGE = `npm run bench -- [decisions] [transfer] [memory] [five] [failover] [catch-up] [restart] [options]
 
   --seconds <n>        how long each figure is measured (5)
-  --transactions <n>   of the memory benchmark (1000000)
+  --transactions <n>   of the memory and restart benchmarks (1000000)
+  --kills <n>          of the failover benchmark (100)
   --json               figures as one line of JSON instead of tables
   --write              put the tables into docs/performance.md
   --profile <dir>      CPU profiles of the measured processes go there
@@ -30,6 +38,7 @@ const { values, positionals } = parseArgs({
   options: {
     seconds: { type: 'string', default: '5' },
     transactions: { type: 'string', default: '1000000' },
+    kills: { type: 'string', default: '100' },
     json: { type: 'boolean', default: false },
     write: { type: 'boolean', default: false },
     profile: { type: 'string' },
@@ -38,9 +47,13 @@ const { values, positionals } = parseArgs({
 })
 
 const names = positionals.length === 0 ? Object.keys(BENCHES) : positionals
-const [seconds, transactions] = [Number(values.seconds), Number(values.transactions)]
+const [seconds, transactions, kills] = [values.seconds, values.transactions, values.kills].map(Number) as [
+  number,
+  number,
+  number,
+]
 const unknown = names.find((name) => BENCHES[name] === undefined)
-const isUsable = unknown === undefined && seconds > 0 && Number.isInteger(transactions) && transactions > 0
+const isUsable = unknown === undefined && seconds > 0 && isCount(transactions) && isCount(kills)
 
 if (values.help || !isUsable) {
   console.error(unknown === undefined ? USAGE : `there is no benchmark "${unknown}"\n\n${USAGE}`)
@@ -60,7 +73,7 @@ for (const name of names) {
   process.once('exit', clean)
   const machine = describeMachine(directory)
   try {
-    const { text, figures } = await BENCHES[name]!({ seconds, transactions, directory, profile })
+    const { text, figures } = await BENCHES[name]!({ seconds, transactions, kills, directory, profile })
     const command = `npm run bench -- ${name} --seconds ${seconds}`
     const section = `Machine: ${machine}. Date: ${date}. Command: \`${command}\`.\n\n${text}`
     all[name] = { machine, command, date, ...figures }
@@ -72,3 +85,7 @@ for (const name of names) {
   }
 }
 if (values.json) console.log(JSON.stringify(all))
+
+function isCount(value: number): boolean {
+  return Number.isInteger(value) && value > 0
+}

@@ -6,10 +6,9 @@ import { freePorts } from './ports.ts'
 import { Processes } from './processes.ts'
 import type { Rate } from './samples.ts'
 
-const MEMBERS = 3
 const START_MS = 20_000
 
-/** Three etcd members on loopback, and the Go program that loads them as ours are loaded. */
+/** etcd members on loopback, and the Go program that loads them as ours are loaded. */
 export class Etcd {
   readonly #load: string
   readonly #processes: Processes
@@ -22,7 +21,7 @@ export class Etcd {
   }
 
   /** The running members, or why there is no comparison. */
-  static async start(directory: string): Promise<Etcd | string> {
+  static async start(directory: string, members: number): Promise<Etcd | string> {
     if (!isInstalled('etcd', '--version'))
       return 'skipped: there is no `etcd` on PATH (Debian: apt install etcd-server)'
     if (!isInstalled('go', 'version')) return 'skipped: there is no `go` on PATH to build the load program with'
@@ -34,7 +33,7 @@ export class Etcd {
     }
     const processes = new Processes()
     try {
-      return new Etcd(load, processes, await startMembers(directory, processes))
+      return new Etcd(load, processes, await startMembers(directory, members, processes))
     } catch (error) {
       await processes.stop()
       throw error
@@ -57,9 +56,9 @@ function isInstalled(program: string, versionFlag: string): boolean {
   return spawnSync(program, [versionFlag], { stdio: 'ignore' }).status === 0
 }
 
-async function startMembers(directory: string, processes: Processes): Promise<string> {
-  const ports = await freePorts(2 * MEMBERS)
-  const members = Array.from({ length: MEMBERS }, (_, index) => ({
+async function startMembers(directory: string, count: number, processes: Processes): Promise<string> {
+  const ports = await freePorts(2 * count)
+  const members = Array.from({ length: count }, (_, index) => ({
     name: `etcd-${index + 1}`,
     client: `127.0.0.1:${ports[2 * index]}`,
     peer: `127.0.0.1:${ports[2 * index + 1]}`,

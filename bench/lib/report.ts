@@ -10,8 +10,10 @@ export interface Report {
 export interface Run {
   /** How long each figure is measured, in seconds. */
   readonly seconds: number
-  /** Transactions of the memory benchmark. */
+  /** Transactions of the memory and restart benchmarks. */
   readonly transactions: number
+  /** How often the failover benchmark kills the leader. */
+  readonly kills: number
   /** A fresh directory on the disk that is measured; removed afterwards. */
   readonly directory: string
   /** Where the measured processes leave CPU profiles. */
