@@ -27,6 +27,8 @@ export interface FleetOptions {
   readonly clock: Clock
   readonly random: () => number
   readonly logger: Logger
+  /** Runs a task at the end of this turn of the event loop. Default setImmediate; the simulator has its own. */
+  readonly schedule?: ((task: () => void) => void) | undefined
 }
 
 /** What a fleet tells. */

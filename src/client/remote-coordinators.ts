@@ -31,11 +31,11 @@ export class RemoteCoordinators implements CoordinatorPort {
   #isClosed = false
 
   constructor(options: FleetOptions) {
-    const { clock, random } = options
+    const { clock, random, schedule } = options
     this.#options = options
     this.#clusterId = options.clusterId
     this.#deadlines = new Deadlines(clock)
-    this.#acks = new AckBook(clock)
+    this.#acks = new AckBook(clock, schedule)
     this.#fleet = new Fleet(options, {
       onCluster: (clusterId) => this.#met(clusterId),
       onLeader: (connection) => {

@@ -1,3 +1,4 @@
+import type { Clock } from '../base/index.ts'
 import { ResourceMisconfiguredError, ResourceUnavailableError } from './errors.ts'
 import type { Finding } from './resource.ts'
 import { withinCallTime, withSignal } from './waiting.ts'
@@ -26,6 +27,8 @@ export interface Access<Session extends PooledSession> {
   readonly resource: string
   readonly driver: { acquire(): Promise<Session> }
   readonly errors: ErrorReading
+  /** For what must not wait for ever. */
+  readonly clock: Clock
 }
 
 /**
@@ -76,12 +79,13 @@ export async function checkIn<Session extends PooledSession>(
  * @throws ResourceUnavailableError, ResourceMisconfiguredError
  */
 export async function callIn<Session extends PooledSession, T>(
-  { resource, driver, errors }: Access<Session>,
+  { resource, driver, errors, clock }: Access<Session>,
   callMs: number,
   work: (session: Session) => Promise<T>,
 ): Promise<T> {
   try {
     return await withinCallTime(
+      clock,
       () => driver.acquire(),
       callMs,
       (session) => givingBack(session, errors, work),

@@ -174,6 +174,7 @@ export class BranchLife<Client, Session extends PooledSession> implements Branch
     this.#discard()
     try {
       const session = await withLimit(
+        this.#access.clock,
         () => this.#access.driver.acquire(),
         LOOK_MS_MAX,
         (late) => late.release(),

@@ -1,4 +1,4 @@
-import { type Gid, toError } from '../base/index.ts'
+import { type Clock, type Gid, systemClock, type Timer, toError } from '../base/index.ts'
 import { BranchEndedError, BranchStatementRefusedError } from './errors.ts'
 
 /** Tags of statements that write only through functions; the database is asked whether they did. */
@@ -22,6 +22,7 @@ const SYNCHRONOUS = new Set(['release', 'destroy', 'close'])
 export class BranchGuard {
   readonly gid: Gid
   readonly #refused: RegExp
+  readonly #clock: Clock
   #pending = 0
   #ended = false
   #poison: Error | undefined
@@ -30,9 +31,10 @@ export class BranchGuard {
   #whenIdle: (() => void)[] = []
 
   /** @param refused matches the beginning of statements that would end the transaction */
-  constructor(gid: Gid, refused: RegExp) {
+  constructor(gid: Gid, refused: RegExp, clock: Clock = systemClock) {
     this.gid = gid
     this.#refused = refused
+    this.#clock = clock
   }
 
   get poisonedBy(): Error | undefined {
@@ -106,12 +108,12 @@ export class BranchGuard {
 
   /** Like `end`, but gives up waiting after `limitMs`. @returns whether every statement is over */
   async endWithin(limitMs: number): Promise<boolean> {
-    let timer: NodeJS.Timeout | undefined
+    let timer: Timer | undefined
     const patience = new Promise<void>((resolve) => {
-      timer = setTimeout(resolve, limitMs)
+      timer = this.#clock.after(limitMs, resolve)
     })
     await Promise.race([this.end(), patience])
-    clearTimeout(timer)
+    if (timer !== undefined) this.#clock.cancel(timer)
     return !this.isBusy
   }
 

@@ -1,3 +1,5 @@
+import type { Clock } from '../base/index.ts'
+
 /**
  * Waits for a session, but not beyond `signal`. A session that comes too late goes to `giveBack`.
  *
@@ -26,9 +28,23 @@ export async function withSignal<T>(
   }
 }
 
-/** Like `withSignal`, after `limitMs` milliseconds. */
-export function withLimit<T>(pending: () => Promise<T>, limitMs: number, giveBack: (late: T) => void): Promise<T> {
-  return withSignal(pending, AbortSignal.timeout(limitMs), giveBack)
+/** The time for a call is over. */
+class TimeOver extends Error {}
+
+/** Like `withSignal`, after `limitMs` milliseconds of `clock`. */
+export async function withLimit<T>(
+  clock: Clock,
+  pending: () => Promise<T>,
+  limitMs: number,
+  giveBack: (late: T) => void,
+): Promise<T> {
+  const limit = new AbortController()
+  const timer = clock.after(limitMs, () => limit.abort(new TimeOver(`no answer within ${limitMs} ms`)))
+  try {
+    return await withSignal(pending, limit.signal, giveBack)
+  } finally {
+    clock.cancel(timer)
+  }
 }
 
 /**
@@ -65,6 +81,7 @@ interface Closable {
  * @throws what `acquire` or `work` throws; an Error when the time is over
  */
 export async function withinCallTime<S extends Closable, T>(
+  clock: Clock,
   acquire: () => Promise<S>,
   limitMs: number,
   work: (session: S) => Promise<T>,
@@ -86,11 +103,12 @@ export async function withinCallTime<S extends Closable, T>(
     }
   }
   try {
-    return await withLimit(all, limitMs, () => {})
+    return await withLimit(clock, all, limitMs, () => {})
   } catch (error) {
-    if (!(error instanceof DOMException)) throw error
-    isOver = true
-    inUse?.discard()
-    throw new Error(`no answer within ${limitMs} ms`)
+    if (error instanceof TimeOver) {
+      isOver = true
+      inUse?.discard()
+    }
+    throw error
   }
 }

@@ -1,4 +1,4 @@
-import { type ClusterId, makeGid } from '../../base/index.ts'
+import { type ClusterId, makeGid, systemClock } from '../../base/index.ts'
 import { type Access, callIn } from '../access.ts'
 import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resource.ts'
 import { CALL_MS_MAX } from '../waiting.ts'
@@ -22,8 +22,9 @@ export class MysqlInDoubt implements InDoubtPort {
     witness: Witness | undefined,
     close: () => Promise<void>,
     callMs = CALL_MS_MAX,
+    clock = systemClock,
   ) {
-    this.#access = { resource, driver, errors: MYSQL_ERRORS }
+    this.#access = { resource, driver, errors: MYSQL_ERRORS, clock }
     this.#witness = witness
     this.#close = close
     this.#callMs = callMs

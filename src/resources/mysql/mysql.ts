@@ -1,8 +1,8 @@
-import { makeGid } from '../../base/index.ts'
+import { type Clock, makeGid, systemClock } from '../../base/index.ts'
 import { type Access, assertUsable, beginIn, checkIn } from '../access.ts'
 import { BranchGuard } from '../guard.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
-import { once } from '../waiting.ts'
+import { CALL_MS_MAX, once } from '../waiting.ts'
 import { mysqlBranch, REFUSED_STATEMENTS } from './branch.ts'
 import { surveyMysql } from './check.ts'
 import { type MysqlSession as HeldSession, type MysqlDriver, mysqlDriver } from './driver.ts'
@@ -20,6 +20,8 @@ export interface MysqlOptions {
    * later; one more statement a branch. Give the resolver's resource the same. Without it there is no evidence.
    */
   readonly witness?: boolean | string
+  /** For what must not wait for ever. The simulator has its own. */
+  readonly clock?: Clock
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: the callback's other parameter and result don't matter
@@ -64,11 +66,15 @@ export class MysqlResource<Client> implements Resource<Client> {
     await this.#witness?.create((sql) => held.run(sql))
   })
 
-  constructor({ name, witness = false }: MysqlOptions, driver: MysqlDriver<Client>, close: () => Promise<void>) {
+  constructor(
+    { name, witness = false, clock = systemClock }: MysqlOptions,
+    driver: MysqlDriver<Client>,
+    close: () => Promise<void>,
+  ) {
     this.name = name
-    this.#access = { resource: name, driver, errors: MYSQL_ERRORS }
+    this.#access = { resource: name, driver, errors: MYSQL_ERRORS, clock }
     this.#witness = witness === false ? undefined : new Witness(name, witness)
-    this.inDoubt = new MysqlInDoubt(name, driver, this.#witness, close)
+    this.inDoubt = new MysqlInDoubt(name, driver, this.#witness, close, CALL_MS_MAX, clock)
   }
 
   async begin(identity: BranchIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Branch<Client>> {
@@ -76,7 +82,7 @@ export class MysqlResource<Client> implements Resource<Client> {
     return beginIn(this.#access, options.signal, async (held) => {
       await this.#survey(held)
       await held.run(`XA START ${xidLiteral(identity)}`)
-      const guard = new BranchGuard(gid, REFUSED_STATEMENTS)
+      const guard = new BranchGuard(gid, REFUSED_STATEMENTS, this.#access.clock)
       return mysqlBranch({ gid, identity, guard, access: this.#access, held, witness: this.#witness })
     })
   }

@@ -20,7 +20,7 @@ const CONNECT_MS_MAX = 5_000
  */
 export async function postgresFromUrl(url: string, options: PostgresOptions): Promise<Resource<unknown>> {
   const { driver, close } = await openPool(url)
-  return new PostgresResource(options.name, driver, close)
+  return new PostgresResource(options, driver, close)
 }
 
 /** The InDoubtPort of `postgresFromUrl`. @throws DriverMissingError when no driver is installed */

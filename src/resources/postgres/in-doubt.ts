@@ -1,4 +1,4 @@
-import { type ClusterId, type Gid, makeGid, parseGid } from '../../base/index.ts'
+import { type ClusterId, type Gid, makeGid, parseGid, systemClock } from '../../base/index.ts'
 import { type Access, callIn } from '../access.ts'
 import type { Verb } from '../branch-life.ts'
 import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resource.ts'
@@ -16,8 +16,14 @@ export class PostgresInDoubt implements InDoubtPort {
   readonly #callMs: number
 
   /** @param callMs after this long without an answer a session is taken for lost */
-  constructor(resource: string, driver: PostgresDriver<unknown>, close: () => Promise<void>, callMs = CALL_MS_MAX) {
-    this.#access = { resource, driver, errors: POSTGRES_ERRORS }
+  constructor(
+    resource: string,
+    driver: PostgresDriver<unknown>,
+    close: () => Promise<void>,
+    callMs = CALL_MS_MAX,
+    clock = systemClock,
+  ) {
+    this.#access = { resource, driver, errors: POSTGRES_ERRORS, clock }
     this.#close = close
     this.#callMs = callMs
   }

@@ -1,8 +1,8 @@
-import { makeGid } from '../../base/index.ts'
+import { type Clock, makeGid, systemClock } from '../../base/index.ts'
 import { type Access, assertUsable, beginIn, checkIn } from '../access.ts'
 import { BranchGuard } from '../guard.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
-import { once } from '../waiting.ts'
+import { CALL_MS_MAX, once } from '../waiting.ts'
 import { openingStatements, postgresBranch, REFUSED_STATEMENTS } from './branch.ts'
 import { surveyPostgres } from './check.ts'
 import type { DriverSession, PostgresDriver } from './driver.ts'
@@ -16,6 +16,8 @@ import type { PgPoolShape } from './pg-shapes.ts'
 export interface PostgresOptions {
   /** The name under which coordinators know this database. */
   readonly name: string
+  /** For what must not wait for ever. The simulator has its own. */
+  readonly clock?: Clock
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: only a callback's position in an overload is matched
@@ -46,7 +48,7 @@ export function postgres<Pool extends PostgresPool>(
   pool: Pool,
   options: PostgresOptions,
 ): Resource<PostgresSession<Pool>> {
-  return new PostgresResource<PostgresSession<Pool>>(options.name, driverFor(pool), async () => {})
+  return new PostgresResource<PostgresSession<Pool>>(options, driverFor(pool), async () => {})
 }
 
 function driverFor<Client>(pool: PostgresPool): PostgresDriver<Client> {
@@ -67,15 +69,19 @@ export class PostgresResource<Client> implements Resource<Client> {
     assertUsable(this.name, await surveyPostgres((sql) => session.run(sql)))
   })
 
-  constructor(name: string, driver: PostgresDriver<Client>, close: () => Promise<void>) {
+  constructor(
+    { name, clock = systemClock }: PostgresOptions,
+    driver: PostgresDriver<Client>,
+    close: () => Promise<void>,
+  ) {
     this.name = name
-    this.#access = { resource: name, driver, errors: POSTGRES_ERRORS }
-    this.inDoubt = new PostgresInDoubt(name, driver, close)
+    this.#access = { resource: name, driver, errors: POSTGRES_ERRORS, clock }
+    this.inDoubt = new PostgresInDoubt(name, driver, close, CALL_MS_MAX, clock)
   }
 
   async begin(identity: BranchIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Branch<Client>> {
     const gid = makeGid(identity.cluster, identity.txid, identity.branch)
-    const guard = new BranchGuard(gid, REFUSED_STATEMENTS)
+    const guard = new BranchGuard(gid, REFUSED_STATEMENTS, this.#access.clock)
     return beginIn(this.#access, options.signal, async (held) => {
       await this.#survey(held)
       const client = await held.open(openingStatements(gid), guard)
