@@ -2,6 +2,7 @@ import type { Clock, ClusterId, NodeId } from '../base/index.ts'
 import { type RaftOptions, type ReadKey, simpleConfiguration } from '../raft/index.ts'
 import type { Network, TlsOptions } from '../transport/index.ts'
 import type { Disk } from '../wal/index.ts'
+import { randomName } from './randomness.ts'
 
 /** A coordinator of the fleet and where its peers reach it. */
 export interface Member {
@@ -96,16 +97,21 @@ export function tickMsOf(tuning: ReplicaTuning): number {
   return tuning.heartbeatMs / TICKS_PER_HEARTBEAT
 }
 
+/** The shortest silence, in ticks, after which a follower campaigns. */
+export function electionTimeoutTicksOf(tuning: ReplicaTuning): number {
+  return Math.max(TICKS_PER_HEARTBEAT + 1, Math.round(tuning.electionTimeoutMs / tickMsOf(tuning)))
+}
+
 /** What the core is constructed with. */
-export function raftOptionsOf({ nodeId, members, seed }: ReplicaOptions, tuning: ReplicaTuning): RaftOptions {
+export function raftOptionsOf(options: ReplicaOptions, tuning: ReplicaTuning): RaftOptions {
+  const { nodeId, members, seed } = options
   return {
     nodeId,
     configuration: simpleConfiguration(members.map((member) => member.nodeId)),
-    electionTimeoutTicks: Math.max(TICKS_PER_HEARTBEAT + 1, Math.round(tuning.electionTimeoutMs / tickMsOf(tuning))),
+    electionTimeoutTicks: electionTimeoutTicksOf(tuning),
     heartbeatTicks: TICKS_PER_HEARTBEAT,
     seed: seed + nodeId * 0x9e3779b1,
-    // The seed differs in each run; so do its keys, of which a run uses fewer than are left between two seeds.
-    firstReadKey: ((seed % 2 ** 32) * 2 ** 20) as ReadKey,
+    firstReadKey: randomName(options) as ReadKey,
     inFlightMessagesMax: tuning.inFlightMessagesMax,
     inFlightBytesMax: tuning.inFlightBytesMax,
     messageBytesMax: tuning.messageBytesMax,

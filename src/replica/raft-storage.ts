@@ -25,6 +25,8 @@ export interface RaftStorageOptions {
   /** Size of one file of the log. */
   readonly segmentBytesMax: number | undefined
   readonly clock: Clock
+  /** 16 random bytes for the id of a new directory. Default: from the machine's secure generator. */
+  readonly random?: () => Uint8Array
   /** A write or sync failed: called once; nothing is durable after it. */
   readonly onFailure: (error: Error) => void
 }
@@ -63,6 +65,7 @@ export class RaftStorage {
       identity: { clusterId: options.clusterId, nodeId: options.nodeId },
       ...(options.segmentBytesMax === undefined ? {} : { segmentBytesMax: options.segmentBytesMax }),
       clock: options.clock,
+      ...(options.random === undefined ? {} : { random: options.random }),
       // All of a turn comes in one append already.
       defer: queueMicrotask,
       onFailure: options.onFailure,

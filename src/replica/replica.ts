@@ -12,6 +12,7 @@ import type {
 import { NodeNotMemberError, type NodeStoreChangedError, NotLeaderError, ProposalTooLargeError } from './errors.ts'
 import {
   completeTuning,
+  electionTimeoutTicksOf,
   PAYLOAD_BYTES_MAX,
   type ReplicaOptions,
   type ReplicaTuning,
@@ -22,6 +23,7 @@ import { type IdentityError, PeerIdentities, storeChanged } from './peer-identit
 import { PeerLinks } from './peer-links.ts'
 import { RaftDriver } from './raft-driver.ts'
 import { RaftStorage } from './raft-storage.ts'
+import { randomBytes } from './randomness.ts'
 import { ReadBarriers } from './read-barriers.ts'
 import type { PeerRecord } from './records.ts'
 import { Ticker } from './ticker.ts'
@@ -100,6 +102,7 @@ export class Replica implements DecisionLog {
       clusterId: options.clusterId,
       nodeId: options.nodeId,
       clock: options.clock,
+      random: () => randomBytes(options, 16),
       segmentBytesMax: tuning.segmentBytesMax,
       // The log fails an append before it says so: whoever waits for it here is told by the failed call as well.
       onFailure: (error) => (replica === undefined ? options.onFatal(error) : replica.#fail(error)),
@@ -208,7 +211,7 @@ export class Replica implements DecisionLog {
 
   /** A group of one has nobody to wait for: it campaigns at once, and needs no ticks afterwards. */
   #lead(): void {
-    this.#driver.tick(2 * raftOptionsOf(this.#options, this.#tuning).electionTimeoutTicks)
+    this.#driver.tick(2 * electionTimeoutTicksOf(this.#tuning))
   }
 
   #tick(ticks: number): void {

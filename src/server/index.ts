@@ -9,6 +9,7 @@ export {
 export type { ServerConfig, ServerConfigInput } from './config.ts'
 export { ConfigError } from './config-error.ts'
 export { loadConfig, type Override } from './config-file.ts'
+export type { ServerSeams } from './seams.ts'
 export { CoordinatorServer } from './server.ts'
 export type { ServerLogger } from './server-logger.ts'
 export type { MemberStatus, NodeStatus, ResourceStatus, TransactionCounts } from './status.ts'

@@ -15,17 +15,18 @@ interface StatusSources {
   readonly fatalOf: (resource: string) => string | undefined
   readonly config: ServerConfig
   readonly uptimeMs: number
+  readonly residentBytes: number
 }
 
 /** Gathers what `status` answers. */
-export function makeStatus({ coordinator, resolver, fatalOf, config, uptimeMs }: StatusSources): NodeStatus {
+export function makeStatus({ coordinator, resolver, fatalOf, config, ...figures }: StatusSources): NodeStatus {
   const { raft, bytesOnDisk, spaceLow } = coordinator.log
   return {
     cluster: config.cluster,
     node: config.node,
     version,
-    uptimeMs: Math.round(uptimeMs),
-    residentBytes: process.memoryUsage.rss(),
+    uptimeMs: Math.round(figures.uptimeMs),
+    residentBytes: figures.residentBytes,
     role: raft.role,
     serving: coordinator.leading,
     leader: raft.leader,

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { type NodeId, systemClock, toError } from '../base/index.ts'
+import { type NodeId, sleep, toError } from '../base/index.ts'
 import { Coordinator, Resolver } from '../coordinator/index.ts'
 import { Replica } from '../replica/index.ts'
 import type { Resource } from '../resources/index.ts'
@@ -14,18 +14,16 @@ import {
   ProtocolError,
   type Rejected,
   type TlsOptions,
-  tcpNetwork,
   type Welcome,
 } from '../transport/index.ts'
-import { nodeDisk } from '../wal/index.ts'
 import { isLoopback, parseAddress } from './address.ts'
 import { AdminDesk } from './admin-desk.ts'
 import { ClientSession } from './client-session.ts'
 import type { ServerConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { makeStatus } from './make-status.ts'
-import { openResources } from './open-resources.ts'
 import { ResourceChecks } from './resource-checks.ts'
+import { type ChosenSeams, chooseSeams, drawSeed, type ServerSeams } from './seams.ts'
 import type { ServerLogger } from './server-logger.ts'
 
 /** How long the decisions that are under way may take once the server was asked to stop. */
@@ -44,6 +42,7 @@ export class CoordinatorServer {
   readonly failed: Promise<Error>
   readonly #config: ServerConfig
   readonly #logger: ServerLogger
+  readonly #seams: ChosenSeams
   readonly #replica: Replica
   readonly #resources: readonly Resource<unknown>[]
   readonly #coordinator: Coordinator
@@ -52,18 +51,22 @@ export class CoordinatorServer {
   readonly #desk: AdminDesk
   readonly #addresses: ReadonlyMap<NodeId, string>
   readonly #sessions = new Set<ClientSession>()
-  readonly #startedMs = systemClock.monotonicMs()
+  readonly #startedMs: number
   #listener: Listener | undefined
 
   private constructor(
     config: ServerConfig,
     logger: ServerLogger,
+    seams: ChosenSeams,
     replica: Replica,
     resources: readonly Resource<unknown>[],
     failed: Promise<Error>,
   ) {
+    const { clock } = seams
     this.#config = config
     this.#logger = logger
+    this.#seams = seams
+    this.#startedMs = clock.monotonicMs()
     this.#replica = replica
     this.#resources = resources
     this.failed = failed
@@ -72,9 +75,9 @@ export class CoordinatorServer {
     this.#coordinator = new Coordinator({
       log: replica,
       clusterId: config.cluster,
-      clock: systemClock,
-      seed: Date.now(),
-      options: { keepMs, keepCount, openMax },
+      clock,
+      seed: drawSeed(seams),
+      options: { keepMs, keepCount, openMax, ...seams.coordination },
       logger,
       observers: [
         { leading: () => this.#announceLeader(config.node), following: (leader) => this.#announceLeader(leader) },
@@ -84,12 +87,12 @@ export class CoordinatorServer {
       coordinator: this.#coordinator,
       clusterId: config.cluster,
       resources: resources.map(({ name, inDoubt }) => ({ name, port: inDoubt })),
-      clock: systemClock,
-      seed: Date.now(),
+      clock,
+      seed: drawSeed(seams),
       options: { scanMs: config.resolver.scanMs, graceMs: config.resolver.graceMs },
       logger,
     })
-    this.#checks = new ResourceChecks({ resources, clock: systemClock, logger })
+    this.#checks = new ResourceChecks({ resources, clock, logger })
     this.#desk = new AdminDesk({
       coordinator: this.#coordinator,
       log: replica,
@@ -101,31 +104,39 @@ export class CoordinatorServer {
   /**
    * Opens the data directory, takes the port and joins the fleet.
    *
+   * @param given what is not to be the machine's own: the simulator gives all of it
    * @throws ConfigError for an address that can't be used, and whatever the log or the port refuses
    */
-  static async start(config: ServerConfig, logger: ServerLogger): Promise<CoordinatorServer> {
-    const endpoint = listenEndpoint(config)
+  static async start(
+    config: ServerConfig,
+    logger: ServerLogger,
+    given: Partial<ServerSeams> = {},
+  ): Promise<CoordinatorServer> {
     const tls = readTls(config)
+    const seams = chooseSeams(given, tls)
+    const endpoint = listenEndpoint(config, seams.isExposed)
     let fail: (error: Error) => void = () => {}
     const failed = new Promise<Error>((resolve) => {
       fail = resolve
     })
-    const resources = await openResources(config.resources)
+    const resources = await seams.openResources(config.resources)
     const replica = await Replica.open({
       nodeId: config.node,
       clusterId: config.cluster,
       members: config.members.map(({ id, address }) => ({ nodeId: id, ...parseAddress(address) })),
       directory: config.data,
-      disk: nodeDisk,
-      network: tcpNetwork(tls),
+      disk: seams.disk,
+      network: seams.network,
       tls,
-      clock: systemClock,
-      seed: Date.now(),
-      options: config.raft,
+      clock: seams.clock,
+      seed: drawSeed(seams),
+      randomFill: seams.randomFill,
+      later: seams.later,
+      options: { ...config.raft, ...seams.tuning },
       logger,
       onFatal: fail,
     })
-    const server = new CoordinatorServer(config, logger, replica, resources, failed)
+    const server = new CoordinatorServer(config, logger, seams, replica, resources, failed)
     try {
       await server.#open(endpoint, tls)
       server.#checks.start()
@@ -141,6 +152,16 @@ export class CoordinatorServer {
     return this.#listener?.port ?? 0
   }
 
+  /** For checks in tests and in the simulator: the coordinator itself. */
+  get coordinator(): Coordinator {
+    return this.#coordinator
+  }
+
+  /** The same: this node's part of the replicated log. */
+  get replica(): Replica {
+    return this.#replica
+  }
+
   /** This node's own view of itself and the fleet. */
   status(): ReturnType<typeof makeStatus> {
     return makeStatus({
@@ -148,18 +169,14 @@ export class CoordinatorServer {
       resolver: this.#resolver.status(),
       fatalOf: (resource) => this.#checks.fatalOf(resource),
       config: this.#config,
-      uptimeMs: systemClock.monotonicMs() - this.#startedMs,
+      uptimeMs: this.#seams.clock.monotonicMs() - this.#startedMs,
+      residentBytes: this.#seams.residentBytes(),
     })
   }
 
   /** Takes no new transactions, waits for the decisions that are under way (at most five seconds), and closes everything. */
   async stop(): Promise<void> {
-    let timer: NodeJS.Timeout | undefined
-    const patience = new Promise((resolve) => {
-      timer = setTimeout(resolve, DRAIN_MS)
-    })
-    await Promise.race([this.#coordinator.drain(), patience, this.failed])
-    clearTimeout(timer)
+    await Promise.race([this.#coordinator.drain(), sleep(this.#seams.clock, DRAIN_MS), this.failed])
     this.#checks.close()
     await this.#resolver.close()
     for (const session of this.#sessions) session.close('this coordinator is stopping')
@@ -170,13 +187,13 @@ export class CoordinatorServer {
 
   async #open(endpoint: { readonly host: string; readonly port: number }, tls: TlsOptions | undefined): Promise<void> {
     this.#listener = await listen({
-      network: tcpNetwork(tls),
+      network: this.#seams.network,
       ...endpoint,
       ...(tls === undefined ? {} : { tls }),
       clusterId: this.#config.cluster,
       accept: (hello) => this.#greet(hello),
       onConnection: (connection) => this.#take(connection),
-      clock: systemClock,
+      clock: this.#seams.clock,
       logger: this.#logger,
     })
     await this.#coordinator.start()
@@ -244,11 +261,11 @@ export class CoordinatorServer {
 }
 
 /** Where to listen. Without TLS only this machine may reach the port: whoever reaches it can decide transactions. */
-function listenEndpoint(config: ServerConfig): { readonly host: string; readonly port: number } {
+function listenEndpoint(config: ServerConfig, isExposed: boolean): { readonly host: string; readonly port: number } {
   const own = config.members.find(({ id }) => id === config.node)
   const address = config.listen ?? own?.address ?? ''
   const endpoint = parseAddress(address)
-  if (config.tls === undefined && !isLoopback(endpoint.host)) {
+  if (isExposed && config.tls === undefined && !isLoopback(endpoint.host)) {
     throw new ConfigError(
       `without TLS a coordinator listens on loopback only, and ${address} is not; set tls.key, tls.cert and tls.ca, or listen on 127.0.0.1`,
     )
