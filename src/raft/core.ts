@@ -108,6 +108,13 @@ export class Core {
     this.randomizedTimeoutTicks = electionTimeoutTicks + this.#random.below(electionTimeoutTicks)
   }
 
+  /** The shortest timeout is over; the rest of it is drawn from [1, ticks]. A word of the leader starts it anew. */
+  expectElectionWithin(ticks: number): void {
+    const { electionTimeoutTicks } = this.options
+    this.electionElapsedTicks = electionTimeoutTicks
+    this.randomizedTimeoutTicks = electionTimeoutTicks + 1 + this.#random.below(ticks)
+  }
+
   /** Enters a higher term, or votes in the present one. Takes effect outside only behind this step's write. */
   setHardState(term: Term, votedFor: NodeId | undefined): void {
     assert(term >= this.currentTerm, 'a term never falls')

@@ -17,6 +17,7 @@ import {
   writesOf,
 } from './testing/one-node.ts'
 import { Script } from './testing/script.ts'
+import type { Role } from './types.ts'
 
 test('Raft §5.1: a node that hears of a higher term enters it and becomes a follower', () => {
   const node = new OneNode()
@@ -243,3 +244,36 @@ test('a node that comes back from a partition with a higher term deposes the lea
   script.deliver()
   expect(script.node(3).raft!.status().leader).toBe(1)
 })
+
+test('a follower whose connection to the leader broke asks for votes within half a timeout more, not after the whole silence', () => {
+  for (let seed = 1; seed <= 50; seed++) {
+    const node = new OneNode(recoveredLog([], { currentTerm: term(1) }), { seed })
+    node.receive(append({ from: id(2), term: term(1) }))
+    node.step({ kind: 'unreachable', peer: id(2) })
+    const ticks = ticksUntil(node, 'preCandidate')
+    expect(ticks).toBeGreaterThan(0)
+    expect(ticks).toBeLessThanOrEqual(Math.ceil(node.options.electionTimeoutTicks / 2))
+  }
+})
+
+test('thesis §4.2.3: a follower whose connection to the leader broke no longer protects it, and one word of the leader mends that', () => {
+  const node = new OneNode(recoveredLog([], { currentTerm: term(1) }))
+  node.receive(append({ from: id(2), term: term(1) }))
+  const preVote = voteRequest({ from: id(3), term: term(2), preVote: true })
+  expect(sentOf(node.receive(preVote))).toEqual([])
+  node.step({ kind: 'unreachable', peer: id(3) })
+  expect(sentOf(node.receive(preVote))).toEqual([])
+  node.step({ kind: 'unreachable', peer: id(2) })
+  expect(sentOf(node.receive(preVote))).toMatchObject([{ voteGranted: true }])
+  node.receive(append({ from: id(2), term: term(1) }))
+  expect(sentOf(node.receive(preVote))).toEqual([])
+})
+
+/** Ticks until the node plays this role. */
+function ticksUntil(node: OneNode, role: Role): number {
+  for (let ticks = 1; ticks <= 10 * node.options.electionTimeoutTicks; ticks++) {
+    node.tick()
+    if (node.raft.status().role === role) return ticks
+  }
+  return Number.POSITIVE_INFINITY
+}

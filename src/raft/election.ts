@@ -13,6 +13,17 @@ export function tickElection(core: Core): void {
   else core.resetElectionTimer()
 }
 
+/**
+ * The connection to the leader broke: most likely its process is gone, which its machine says at once. The election
+ * comes soon, spread over half a timeout, instead of after the whole silence of §5.2. When only our own way to the leader
+ * broke, the others still hear it, refuse the pre-vote (thesis §4.2.3), and nothing is disturbed.
+ */
+export function onLeaderUnreachable(core: Core, peer: NodeId): void {
+  const { electionTimeoutTicks } = core.options
+  if (core.role !== 'follower' || core.leader !== peer) return
+  if (core.electionElapsedTicks < electionTimeoutTicks) core.expectElectionWithin(Math.ceil(electionTimeoutTicks / 2))
+}
+
 /** Thesis §6.2: a leader that no quorum answered within an election timeout steps down; a newer one may exist. */
 export function tickCheckQuorum(core: Core): void {
   core.electionElapsedTicks++

@@ -4,6 +4,7 @@ import { Core } from './core.ts'
 import {
   meetHigherTerm,
   onHardStateDurable,
+  onLeaderUnreachable,
   onRequestVote,
   onRequestVoteResponse,
   tickCheckQuorum,
@@ -81,6 +82,7 @@ export class Raft {
         break
       case 'unreachable':
         onUnreachable(core, event.peer)
+        onLeaderUnreachable(core, event.peer)
         break
       default:
         assert(false, `the event ${event.kind} is not known yet`)

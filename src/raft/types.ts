@@ -206,7 +206,10 @@ export type RaftEvent =
   | { readonly kind: 'written'; readonly writeId: WriteId; readonly term: Term }
   /** The entries that a `load` effect asked for (at least the first; possibly fewer than asked). */
   | { readonly kind: 'loaded'; readonly loadId: LoadId; readonly entries: readonly Entry[] }
-  /** The transport cannot reach this peer now: stop pipelining to it, probe instead. */
+  /**
+   * The connection to this peer broke: stop pipelining to it, probe instead. When it is the leader that this node follows,
+   * an election comes soon.
+   */
   | { readonly kind: 'unreachable'; readonly peer: NodeId }
   /**
    * Change the members (leader only). `context` is the shell's own (addresses); it travels with the configuration.

@@ -20,6 +20,8 @@ export class Conduct {
   /** Before a step: notes what the node is about to learn. */
   before(event: RaftEvent, status: RaftStatus): void {
     if (event.kind === 'tick') this.#ticks++
+    // The leader's process is probably gone: nothing is owed to it until it is heard again.
+    if (event.kind === 'unreachable' && event.peer === status.leader) this.#heardLeaderAt = Number.NEGATIVE_INFINITY
     if (event.kind !== 'receive') return
     const { message } = event
     if (message.kind === 'appendEntries' && message.term >= status.currentTerm) this.#heardLeaderAt = this.#ticks
