@@ -14,5 +14,5 @@ export {
   ProposalTooLargeError,
   ReplicaLogMalformedError,
 } from './errors.ts'
-export type { Member, ReplicaLogger, ReplicaOptions, ReplicaTuning } from './options.ts'
+export type { Member, RaftTap, ReplicaLogger, ReplicaOptions, ReplicaTuning } from './options.ts'
 export { Replica } from './replica.ts'

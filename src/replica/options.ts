@@ -1,5 +1,12 @@
 import type { Clock, ClusterId, NodeId } from '../base/index.ts'
-import { type RaftOptions, type ReadKey, simpleConfiguration } from '../raft/index.ts'
+import {
+  type Raft,
+  type RaftEffect,
+  type RaftOptions,
+  type ReadKey,
+  type RecoveredState,
+  simpleConfiguration,
+} from '../raft/index.ts'
 import type { Network, TlsOptions } from '../transport/index.ts'
 import type { Disk } from '../wal/index.ts'
 import { randomName } from './randomness.ts'
@@ -66,6 +73,16 @@ export interface ReplicaOptions {
   readonly later?: ((task: () => void) => void) | undefined
   /** Fills with random bytes, for what no other run may share: the id of a new directory, the name of this run. Default: the machine's. */
   readonly randomFill?: ((bytes: Uint8Array) => void) | undefined
+  /** Sees what the core does, from outside: the simulator's checks. */
+  readonly tap?: RaftTap | undefined
+}
+
+/** Somebody who looks on. It is called synchronously and must change nothing. */
+export interface RaftTap {
+  /** A run begins with what was on disk. */
+  opened(raft: Raft, recovered: RecoveredState): void
+  /** The core was stepped; `effects` are about to be carried out, in this order. */
+  stepped(effects: readonly RaftEffect[]): void
 }
 
 const MIB = 1024 * 1024

@@ -30,6 +30,8 @@ export interface RaftDriverOptions {
   /** What was learnt of peers and is to be written, given that this turn writes (or not). */
   readonly takePeerRecords: (writes: boolean) => readonly PeerRecord[]
   readonly onFatal: (error: Error) => void
+  /** Sees the effects of each turn before they are carried out. */
+  readonly onStepped?: ((effects: readonly RaftEffect[]) => void) | undefined
 }
 
 /**
@@ -142,6 +144,7 @@ export class RaftDriver {
   }
 
   #carryOut(effects: readonly RaftEffect[]): void {
+    this.#options.onStepped?.(effects)
     // Messages first: a follower's way to durable is longer than ours by two hops, so it begins first. They promise
     // nothing about our own write, for one that has only begun proves nothing (rule 2).
     const writes: WriteEffect[] = []

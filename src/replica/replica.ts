@@ -63,8 +63,10 @@ export class Replica implements DecisionLog {
     this.#storage = storage
     this.#identities = new PeerIdentities(storage.peers)
     this.#applier = new Applier({ clock, later, lastApplied: storage.recovered.lastApplied, onFatal })
+    const raft = new Raft(raftOptionsOf(options, tuning), storage.recovered)
+    options.tap?.opened(raft, storage.recovered)
     this.#driver = new RaftDriver({
-      raft: new Raft(raftOptionsOf(options, tuning), storage.recovered),
+      raft,
       storage,
       applier: this.#applier,
       reads: this.#reads,
@@ -74,6 +76,7 @@ export class Replica implements DecisionLog {
       onRoleChanged: (effect) => this.#roleChanged(effect),
       takePeerRecords: (writes) => this.#takePeerRecords(writes),
       onFatal,
+      onStepped: options.tap && ((effects) => options.tap?.stepped(effects)),
     })
     this.#links = new PeerLinks({
       replica: options,

@@ -1,7 +1,7 @@
 import { randomFillSync } from 'node:crypto'
 import { type Clock, systemClock } from '../base/index.ts'
 import type { CoordinatorOptions } from '../coordinator/index.ts'
-import type { ReplicaTuning } from '../replica/index.ts'
+import type { RaftTap, ReplicaTuning } from '../replica/index.ts'
 import type { Resource } from '../resources/index.ts'
 import { type Network, type TlsOptions, tcpNetwork } from '../transport/index.ts'
 import { type Disk, nodeDisk } from '../wal/index.ts'
@@ -28,6 +28,8 @@ export interface ServerSeams {
   readonly tuning: Partial<ReplicaTuning>
   /** The same of the coordinator. */
   readonly coordination: Partial<CoordinatorOptions>
+  /** Looks on while the log's core works. */
+  readonly tap: RaftTap | undefined
 }
 
 /** The seams of one server, complete. */
@@ -49,6 +51,7 @@ export function chooseSeams(given: Partial<ServerSeams>, tls: TlsOptions | undef
     residentBytes: given.residentBytes ?? process.memoryUsage.rss,
     tuning: given.tuning ?? {},
     coordination: given.coordination ?? {},
+    tap: given.tap,
     openResources: resources === undefined ? openResources : async () => resources,
     isExposed: given.network === undefined,
   }

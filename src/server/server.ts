@@ -133,6 +133,7 @@ export class CoordinatorServer {
       randomFill: seams.randomFill,
       later: seams.later,
       options: { ...config.raft, ...seams.tuning },
+      tap: seams.tap,
       logger,
       onFatal: fail,
     })
