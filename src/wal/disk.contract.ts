@@ -74,6 +74,53 @@ export function diskContract(
       expect(await disk.list(at('x/y/z'))).toEqual([])
     })
 
+    test('a directory lists the directories in it too, and a name in a missing one is refused', async () => {
+      await disk.makeDirectory(at('sub'))
+      await (await made('sub/a')).close()
+      await (await made('b')).close()
+      expect([...(await disk.list(world.directory))].sort()).toEqual(['b', 'sub'])
+      expect(await disk.list(at('sub'))).toEqual(['a'])
+      await expect(made('missing/a')).rejects.toMatchObject({ code: 'ENOENT' })
+      await expect(disk.rename(at('b'), at('missing/b'))).rejects.toMatchObject({ code: 'ENOENT' })
+      await expect(disk.list(at('missing'))).rejects.toMatchObject({ code: 'ENOENT' })
+      await expect(disk.rename(at('c'), at('d'))).rejects.toMatchObject({ code: 'ENOENT' })
+    })
+
+    test('a file moves to another directory, and replaces one of its name there', async () => {
+      await disk.makeDirectory(at('sub'))
+      for (const name of ['a', 'sub/a']) {
+        const file = await made(name)
+        await writeAll(file, Buffer.from(`from ${name}`), 0)
+        await file.close()
+      }
+      await disk.rename(at('a'), at('sub/a'))
+      await disk.syncDirectory(at('sub'))
+      await disk.syncDirectory(world.directory)
+      expect(await disk.list(world.directory)).toEqual(['sub'])
+      const moved = await disk.openFile(at('sub/a'))
+      expect(await textOf(moved, 0, 20)).toBe('from a')
+      await moved.close()
+    })
+
+    test('an open file outlives its name', async () => {
+      const file = await made('a')
+      await writeAll(file, Buffer.from('kept'), 0)
+      await disk.remove(at('a'))
+      expect(await textOf(file, 0, 10)).toBe('kept')
+      await file.close()
+    })
+
+    test('a file that is not durable grows by its writes, and leaves zeros where nothing was written', async () => {
+      const file = await disk.openFile(at('a'), { create: true })
+      await writeAll(file, Buffer.from('abc'), 0)
+      await writeAll(file, Buffer.from('xyz'), 10_000)
+      await file.sync()
+      expect(await file.size()).toBe(10_003)
+      expect(await textOf(file, 1, 4)).toBe('bc\0\0')
+      expect(await textOf(file, 9_998, 9)).toBe('\0\0xyz')
+      await file.close()
+    })
+
     test('a directory is locked once, and again after its release', async () => {
       const release = await disk.lock(world.directory)
       await expect(disk.lock(world.directory)).rejects.toThrow(WalLockedError)

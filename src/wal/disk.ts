@@ -29,6 +29,9 @@ export interface DiskFile {
 /**
  * The seam to the file system. `nodeDisk` is the machine's own; `MemoryDisk` is simulated and can crash and fail.
  *
+ * Paths are absolute, or relative to where the process runs, with `/` between names. A name in a missing directory
+ * fails with `ENOENT`. An open file outlives the removal of its name.
+ *
  * Names in a directory are durable only after `syncDirectory`; bytes only after `sync`, or in a durable file once
  * the write is done. After a failed write or sync nothing is known about the bytes: reading them back proves
  * nothing, since the page cache keeps what the disk has not.
@@ -36,10 +39,13 @@ export interface DiskFile {
 export interface Disk {
   /** Makes the directory and its missing parents, and makes their names durable. No error when it exists. */
   makeDirectory(path: string): Promise<void>
-  /** The names in a directory, in no particular order. */
+  /** The names of files and directories in a directory, in no particular order. */
   list(path: string): Promise<readonly string[]>
   openFile(path: string, options?: OpenOptions): Promise<DiskFile>
-  /** Gives the file another name in the same directory; replaces a file of that name in one step. */
+  /**
+   * Gives the file another name, in the same directory or in another one of the same disk; replaces a file of that
+   * name in one step. Between directories, sync the new one before the old one: a crash between leaves both names.
+   */
   rename(from: string, to: string): Promise<void>
   remove(path: string): Promise<void>
   /** Resolves when the directory's names are on disk. */

@@ -1,7 +1,8 @@
 import { type Clock, Prng, parseClusterId, parseNodeId, type Timer } from '../base/index.ts'
 import type { WalFailedError } from './errors.ts'
 import type { Position } from './format.ts'
-import { type Fate, MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts'
+import { MemoryDisk } from './memory-disk.ts'
+import type { Fate, MemoryDiskOptions } from './memory-faults.ts'
 import type { WalIdentity } from './segment.ts'
 import { Wal, type WalOptions } from './wal.ts'
 

@@ -10,8 +10,10 @@ export {
   WalRemovedError,
   WalVersionError,
 } from './errors.ts'
+export { FileDraft, listFiles, readPieces, removeDraft, removeDurably } from './file-draft.ts'
 export type { Payload, Position } from './format.ts'
 export { MemoryDisk } from './memory-disk.ts'
+export type { DiskOperation, Draw, Fate, MemoryDiskOptions } from './memory-faults.ts'
 export { nodeDisk } from './node-disk.ts'
 export type { StoredRecord } from './recovery.ts'
 export type { WalIdentity } from './segment.ts'

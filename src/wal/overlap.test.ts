@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import type { Disk, DiskFile } from './disk.ts'
 import { DIRECTORY, settle, TextLog } from './fixture.support.ts'
-import { type Fate, MemoryDisk } from './memory-disk.ts'
+import { MemoryDisk } from './memory-disk.ts'
+import type { Fate } from './memory-faults.ts'
 
 const FIRST = `${DIRECTORY}/000000000001.wal`
 

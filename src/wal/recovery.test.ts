@@ -3,7 +3,8 @@ import { ConcordatError } from '../base/index.ts'
 import { WalDamagedError } from './errors.ts'
 import { DIRECTORY, diskFailingAt, drawFrom, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.support.ts'
 import { DATA_OFFSET, decodeMark, encodeRecord, MARK_BYTES, RECORD_HEAD_BYTES, storeSalt } from './format.ts'
-import { type DiskOperation, type Fate, MemoryDisk } from './memory-disk.ts'
+import { MemoryDisk } from './memory-disk.ts'
+import type { DiskOperation, Fate } from './memory-faults.ts'
 
 const FIRST = `${DIRECTORY}/000000000001.wal`
 const SECOND = `${DIRECTORY}/000000000002.wal`

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest'
 import { WalClosedError, WalFailedError, WalRemovedError } from './errors.ts'
 import { DIRECTORY, drawFrom, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.support.ts'
 import type { Position } from './format.ts'
-import { type DiskOperation, type Fate, MemoryDisk, type MemoryDiskOptions } from './memory-disk.ts'
+import { MemoryDisk } from './memory-disk.ts'
+import type { DiskOperation, Fate, MemoryDiskOptions } from './memory-faults.ts'
 
 const ALL = texts(12, 1300)
 /** Segments 1 to 4 hold three of these each. */

@@ -11,7 +11,8 @@ import {
 } from './errors.ts'
 import { DIRECTORY, diskFailingAt, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.support.ts'
 import { decodeSegmentHeader, encodeSegmentHeader, type Position } from './format.ts'
-import { type DiskOperation, type Fate, MemoryDisk } from './memory-disk.ts'
+import { MemoryDisk } from './memory-disk.ts'
+import type { DiskOperation, Fate } from './memory-faults.ts'
 
 test('a log gives back its records in order after a close', async () => {
   const disk = new MemoryDisk()
