@@ -1,4 +1,6 @@
 import { assert } from '../base/index.ts'
+import { decodeConfiguration } from './configuration-codec.ts'
+import { adoptConfiguration } from './configuration-in-force.ts'
 import type { Core } from './core.ts'
 import type { Leadership } from './leadership.ts'
 import { checkLoaded, requestLoad } from './loads.ts'
@@ -17,9 +19,8 @@ const APPLY_LOAD_BYTES_MAX = 1024 * 1024
 export function advanceLeaderCommit(core: Core): void {
   const { leading, nodeId, durability } = core
   if (leading === undefined) return
-  const { followers } = leading
   const index = reachedByQuorum(core.configuration, (voter) =>
-    voter === nodeId ? durability.durableIndex : (followers.get(voter)?.matchIndex ?? 0),
+    voter === nodeId ? durability.durableIndex : leading.countedMatch(voter),
   ) as LogIndex
   // Raft §5.4.2: an entry of an earlier term commits only through one of ours, so counting its replicas is not
   // enough (Figure 8). Terms never decrease along the log, hence everything from our no-op on is ours.
@@ -63,6 +64,19 @@ export function applyCommitted(core: Core): void {
 }
 
 function apply(core: Core, entries: readonly Entry[]): void {
+  let from = 0
+  for (const [at, entry] of entries.entries()) {
+    if (entry.kind !== EntryKind.configuration) continue
+    handOver(core, entries.slice(from, at + 1))
+    const { configuration, context } = decodeConfiguration(entry.data)
+    core.outbox.emit({ kind: 'configurationChanged', configuration, context, index: entry.index })
+    adoptConfiguration(core, configuration, offset(entry.index, -1))
+    from = at + 1
+  }
+  if (from < entries.length) handOver(core, from === 0 ? entries : entries.slice(from))
+}
+
+function handOver(core: Core, entries: readonly Entry[]): void {
   core.outbox.emit({ kind: 'apply', entries })
   core.lastApplied = offset(core.lastApplied, entries.length)
   const { leading } = core
@@ -79,7 +93,7 @@ function releaseBackPressure(core: Core, leading: Leadership, index: LogIndex): 
   for (const entry of core.log.sliceAll(from, index)) leading.uncommittedBytes -= countedBytes(entry)
 }
 
-/** What an entry counts towards uncommittedBytesMax: the no-op is not a proposal. */
+/** What an entry counts towards uncommittedBytesMax: only commands do. */
 export function countedBytes(entry: Entry): number {
-  return entry.kind === EntryKind.noop ? 0 : entryBytes(entry)
+  return entry.kind === EntryKind.command ? entryBytes(entry) : 0
 }

@@ -1,5 +1,7 @@
 import { assert, type NodeId, Prng } from '../base/index.ts'
+import { assertConfiguration, isVoterIn, membersOf } from './configuration.ts'
 import { Durability } from './durability.ts'
+import { ForwardedReads } from './forwarded-reads.ts'
 import type { Leadership } from './leadership.ts'
 import { Log } from './log.ts'
 import { Outbox } from './outbox.ts'
@@ -13,6 +15,7 @@ import {
   type RaftOptions,
   type RecoveredState,
   type Role,
+  type SnapshotPosition,
   type Term,
   type WriteId,
 } from './types.ts'
@@ -24,13 +27,15 @@ import {
 export class Core {
   readonly options: RaftOptions
   readonly nodeId: NodeId
-  readonly configuration: Configuration
-  /** The other nodes, voters first. */
-  readonly peers: readonly NodeId[]
   readonly log: Log
   readonly durability: Durability
   readonly outbox = new Outbox()
   readonly #random: Prng
+
+  /** The one that is in force: of the last configuration entry that was applied (configuration-in-force.ts). */
+  configuration: Configuration
+  /** It was replaced in this step; what follows from it is still to be done. */
+  isConfigurationFresh = false
 
   role: Role = 'follower'
   currentTerm: Term
@@ -57,14 +62,19 @@ export class Core {
   /** On a follower: the highest matchIndex that waits behind a write, or was sent, in this term. */
   promisedIndex: LogIndex = NO_INDEX
 
-  /** A part of the log or the vote was lost: this node does not count. */
+  /** A part of the log or the vote was lost: this node does not count (doubt.ts). */
   isDoubtful: boolean
+  /** An index behind all that was committed when the doubt began, once a leader has told it. */
+  doubtFloor: LogIndex | undefined = undefined
 
   /** Defined exactly while this node leads. */
   leading: Leadership | undefined = undefined
 
   /** Committed entries that are being read from disk for `apply`. */
   applyLoad: PendingLoad | undefined = undefined
+  /** The complete snapshot that is being put in force: log and state stand still meanwhile. */
+  installing: { readonly snapshot: SnapshotPosition; readonly snapshotId: number } | undefined = undefined
+  readonly forwardedReads: ForwardedReads
   lastLoadId = 0
 
   constructor(options: RaftOptions, recovered: RecoveredState) {
@@ -74,8 +84,8 @@ export class Core {
     assert(recovered.lastApplied <= recovered.lastIndex, 'nothing behind the log was applied')
     this.options = options
     this.nodeId = options.nodeId
+    assertConfiguration(options.configuration)
     this.configuration = options.configuration
-    this.peers = peersOf(options.configuration, options.nodeId)
     this.log = new Log(recovered)
     this.durability = new Durability(recovered.lastIndex)
     this.#random = new Prng(options.seed)
@@ -88,12 +98,18 @@ export class Core {
     this.isDoubtful = recovered.doubtful
     this.lastApplied = recovered.lastApplied
     this.matchedIndex = this.commitIndex
+    this.forwardedReads = new ForwardedReads(options.firstReadKey)
     this.resetElectionTimer()
+  }
+
+  /** Everyone else who receives the log, voters first. */
+  get peers(): readonly NodeId[] {
+    return membersOf(this.configuration).filter((member) => member !== this.nodeId)
   }
 
   /** True when this node's vote counts; others never campaign. */
   get isVoter(): boolean {
-    return this.configuration.voters.includes(this.nodeId)
+    return isVoterIn(this.configuration, this.nodeId)
   }
 
   /** True when this node's term and vote are on disk. */
@@ -143,11 +159,4 @@ export class Core {
     log.evict(lower(durableIndex, this.lastApplied), options.cacheBytesMax)
     return effects
   }
-}
-
-function peersOf(configuration: Configuration, nodeId: NodeId): NodeId[] {
-  const { voters, learners } = configuration
-  const everyone = [...voters, ...learners]
-  assert(new Set(everyone).size === everyone.length, 'a node is named once in a configuration')
-  return everyone.filter((node) => node !== nodeId)
 }

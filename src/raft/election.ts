@@ -1,16 +1,32 @@
-import type { NodeId } from '../base/index.ts'
+import { type NodeId, unreachable } from '../base/index.ts'
+import { votersOf } from './configuration.ts'
 import type { Core } from './core.ts'
 import { hasQuorum, tally } from './quorum.ts'
+import { tendRebuilding } from './rebuilding.ts'
 import { broadcastAppend } from './replication.ts'
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './roles.ts'
-import type { RaftMessage, RequestVote, RequestVoteResponse, Term } from './types.ts'
+import type { RaftMessage, RequestVote, RequestVoteResponse, Term, TimeoutNow } from './types.ts'
 
 /** A tick on a node that does not lead: without a leader's word for a whole timeout, it campaigns (§5.2). */
 export function tickElection(core: Core): void {
   core.electionElapsedTicks++
   if (core.electionElapsedTicks < core.randomizedTimeoutTicks) return
-  if (core.isVoter) campaign(core)
+  if (mayCampaign(core)) campaign(core)
   else core.resetElectionTimer()
+}
+
+/**
+ * True when this node may stand for election. Not a learner, nor a removed node; not one in doubt (doubt.ts); not one
+ * whose log is being replaced by a snapshot.
+ *
+ * And not before all that it knows to be committed is applied: there may be a configuration among it. A configuration is
+ * proposed only when the one before is applied by a leader, and whoever has its entry knows that the one before is
+ * committed. So a candidate that has applied what it knows is at most one configuration behind any other node, and the
+ * quorums of neighbours overlap. Two behind, they need not (etcd-io/raft: hup() refuses with unapplied changes).
+ */
+export function mayCampaign(core: Core): boolean {
+  const isInstalling = core.installing !== undefined
+  return core.isVoter && !core.isDoubtful && !isInstalling && core.lastApplied === core.commitIndex
 }
 
 /**
@@ -28,14 +44,15 @@ export function onLeaderUnreachable(core: Core, peer: NodeId): void {
 export function tickCheckQuorum(core: Core): void {
   core.electionElapsedTicks++
   if (core.electionElapsedTicks < core.options.electionTimeoutTicks || core.leading === undefined) return
-  const { followers } = core.leading
-  const isActive = (voter: NodeId) => voter === core.nodeId || followers.get(voter)?.recentlyActive === true
+  const { leading } = core
+  const isActive = (voter: NodeId) => voter === core.nodeId || leading.isActive(voter)
   if (!hasQuorum(core.configuration, isActive)) {
     becomeFollower(core, core.currentTerm, undefined)
     return
   }
   core.electionElapsedTicks = 0
-  for (const progress of followers.values()) progress.recentlyActive = false
+  tendRebuilding(core, leading)
+  leading.beginPeriod(core.log.lastIndex)
 }
 
 /**
@@ -45,8 +62,11 @@ export function tickCheckQuorum(core: Core): void {
 export function meetHigherTerm(core: Core, message: RaftMessage): boolean {
   switch (message.kind) {
     case 'requestVote':
-      // Thesis §4.2.3: whoever hears a live leader does not help to depose it, and does not even take the term.
-      if (hearsLeader(core)) return false
+      // Thesis §4.2.3: whoever hears a live leader does not help to depose it, and does not even take the term, unless
+      // that leader asked for the campaign (thesis §3.10). And whoever knows that the sender was removed for good is not
+      // disturbed by it at all.
+      if ((hearsLeader(core) && !message.leadershipTransfer) || core.configuration.retired.includes(message.from))
+        return false
       // A pre-vote is a question about a term that does not exist yet.
       if (!message.preVote) becomeFollower(core, message.term, undefined)
       return true
@@ -55,14 +75,26 @@ export function meetHigherTerm(core: Core, message: RaftMessage): boolean {
       if (!(message.preVote && message.voteGranted)) becomeFollower(core, message.term, undefined)
       return true
     case 'appendEntries':
+    case 'installSnapshot':
+    case 'timeoutNow':
+      // Only the leader of a term says this.
       becomeFollower(core, message.term, message.from)
       return true
     case 'appendEntriesResponse':
+    case 'installSnapshotResponse':
+    case 'readIndex':
+    case 'readIndexResponse':
       becomeFollower(core, message.term, undefined)
       return true
     default:
-      return false
+      return unreachable(message)
   }
+}
+
+/** The leader wants this node to lead: it campaigns at once, for whoever it would disturb has asked for it (thesis §3.10). */
+export function onTimeoutNow(core: Core, message: TimeoutNow): void {
+  if (message.term < core.currentTerm || core.role !== 'follower' || !mayCampaign(core)) return
+  requestVotes(core, true)
 }
 
 /** RequestVote RPC, receiver's side (Figure 2), and its pre-vote. */
@@ -102,7 +134,7 @@ export function onHardStateDurable(core: Core): void {
 
 function campaign(core: Core): void {
   becomePreCandidate(core)
-  for (const message of voteRequests(core, true, (core.currentTerm + 1) as Term)) core.outbox.send(message)
+  for (const message of voteRequests(core, true, (core.currentTerm + 1) as Term, false)) core.outbox.send(message)
   recordVote(core, core.nodeId, true)
 }
 
@@ -115,7 +147,7 @@ function recordVote(core: Core, voter: NodeId, granted: boolean): void {
       becomeFollower(core, core.currentTerm, undefined)
       return
     case 'won':
-      if (core.role === 'preCandidate') requestVotes(core)
+      if (core.role === 'preCandidate') requestVotes(core, false)
       else takeOffice(core)
   }
 }
@@ -126,15 +158,17 @@ function takeOffice(core: Core): void {
 }
 
 /** The requests wait for the write of the candidate's own vote: otherwise a crash would let it vote twice (§5.2). */
-function requestVotes(core: Core): void {
+function requestVotes(core: Core, leadershipTransfer: boolean): void {
   becomeCandidate(core)
-  for (const message of voteRequests(core, false, core.currentTerm)) core.outbox.sendOnceWritten(message)
+  for (const message of voteRequests(core, false, core.currentTerm, leadershipTransfer)) {
+    core.outbox.sendOnceWritten(message)
+  }
 }
 
-function voteRequests(core: Core, preVote: boolean, term: Term): RequestVote[] {
+function voteRequests(core: Core, preVote: boolean, term: Term, leadershipTransfer: boolean): RequestVote[] {
   const { lastIndex, lastTerm } = core.log
   const position = { lastLogIndex: lastIndex, lastLogTerm: lastTerm }
-  return core.configuration.voters
+  return votersOf(core.configuration)
     .filter((voter) => voter !== core.nodeId)
     .map((to) => ({
       kind: 'requestVote',
@@ -143,7 +177,7 @@ function voteRequests(core: Core, preVote: boolean, term: Term): RequestVote[] {
       term,
       preVote,
       ...position,
-      leadershipTransfer: false,
+      leadershipTransfer,
     }))
 }
 
@@ -153,7 +187,7 @@ function hearsLeader(core: Core): boolean {
 }
 
 function wouldVoteFor(core: Core, request: RequestVote): boolean {
-  if (request.term < core.currentTerm) return false
+  if (request.term < core.currentTerm || core.isDoubtful) return false
   const { votedFor } = core
   // In a term of its own a pre-vote asks about a vote that can't have been given yet.
   const isFree = request.term > core.currentTerm || votedFor === undefined || votedFor === request.from

@@ -2,7 +2,7 @@ import { assert } from '../base/index.ts'
 import { commitTo } from './commit.ts'
 import type { Core } from './core.ts'
 import { higher, lower, offset } from './positions.ts'
-import { becomeFollower } from './roles.ts'
+import { hearLeader } from './roles.ts'
 import {
   type AppendEntries,
   type AppendEntriesResponse,
@@ -19,9 +19,12 @@ export function onAppendEntries(core: Core, message: AppendEntries): void {
     core.outbox.respond(refusal(core, message, NO_INDEX))
     return
   }
-  assert(core.role !== 'leader', 'two nodes lead one term')
-  if (core.role !== 'follower' || core.leader !== message.from) becomeFollower(core, message.term, message.from)
-  core.electionElapsedTicks = 0
+  hearLeader(core, message.from)
+  // The log is about to be replaced by a snapshot (snapshot-receiving.ts): nothing is appended, compared or committed.
+  if (core.installing !== undefined) {
+    core.outbox.respond(acknowledgement(core, message.from, acknowledgeable(core), message.readRound))
+    return
+  }
   const aligned = alignWithBase(core, message)
   // Rule 2, the consistency check (§5.3).
   if (core.log.matches(aligned.prevLogIndex, aligned.prevLogTerm)) accept(core, aligned)

@@ -16,27 +16,41 @@ export interface PendingLoad {
  * - `probe`: where the logs agree is a guess. One message at a time, until the follower answers.
  * - `replicate`: the logs agree up to nextIndex - 1 unless something was lost. Messages are pipelined and nextIndex
  *   runs ahead of the acknowledgements (thesis §10.2.1).
+ * - `snapshot`: it needs entries that are compacted (§7). It gets a snapshot, and of entries none until it has what the
+ *   log begins after. Heartbeats ask just for that.
  *
  * Invariants, checked by validate():
  * 1. matchIndex < nextIndex <= lastIndex + 1.
- * 2. Nothing is counted in flight, and nothing is loaded, while probing.
+ * 2. Nothing is counted in flight, and nothing is loaded, except while replicating.
+ * 3. What is sent next is in the log, unless a snapshot is needed; then the follower is behind the log's beginning.
+ * 4. A snapshot is under way, or waits to be tried again, only in the state `snapshot`, and never both.
  */
 export class Progress {
-  /** The highest index known to be durable on the follower and equal to ours. Never falls. */
+  /** The highest index known to be durable on the follower and equal to ours. Falls only by `forgetMatch`. */
   matchIndex: LogIndex = NO_INDEX
   /** The next entry to send. */
   nextIndex: LogIndex
-  state: 'probe' | 'replicate' = 'probe'
+  state: 'probe' | 'replicate' | 'snapshot' = 'probe'
   /** A probe is on its way: wait for its answer, or for that of the next heartbeat. */
   probeSent = false
   /** The follower answered since the last check of the quorum (thesis §6.2). */
   recentlyActive = false
+  /** It did so in the period before that check. */
+  wasActive = false
+  /** Its newest answer said that it lost a part of its log or its votes: it counts for nothing (doubt.ts). */
+  doubtful = false
+  /** It said so, being a voter, at the last check of the quorum already. */
+  wasDoubtful = false
   /** The last leaderCommit that it was sent. */
   commitSent: LogIndex = NO_INDEX
   /** The newest round of leadership confirmation that it echoed. */
   readRound = 0
   /** Entries for it are being read from disk. */
   load: PendingLoad | undefined = undefined
+  /** The shell was asked to send a snapshot. */
+  snapshotAsked = false
+  /** Until the shell is asked again, after it failed. */
+  snapshotPauseTicks = 0
   readonly inFlight: InFlight
 
   constructor(options: RaftOptions, nextIndex: LogIndex) {
@@ -44,13 +58,33 @@ export class Progress {
     this.inFlight = new InFlight(options.inFlightMessagesMax, options.inFlightBytesMax)
   }
 
-  /** Notes an acknowledgement: whatever was sent, the logs are equal up to here. */
-  acknowledge(matchIndex: LogIndex): void {
+  /** Notes an acknowledgement: whatever was sent, the logs are equal up to here. The log begins after `baseIndex`. */
+  acknowledge(matchIndex: LogIndex, baseIndex: LogIndex): void {
     this.matchIndex = higher(this.matchIndex, matchIndex)
     this.nextIndex = higher(this.nextIndex, offset(this.matchIndex, 1))
     this.inFlight.acknowledge(this.matchIndex)
+    if (this.state === 'snapshot' && this.matchIndex < baseIndex) return
     this.state = 'replicate'
     this.probeSent = false
+    this.snapshotAsked = false
+    this.snapshotPauseTicks = 0
+  }
+
+  /** The entries that it needs next are compacted. */
+  needSnapshot(): void {
+    this.probeFrom(offset(this.matchIndex, 1))
+    this.state = 'snapshot'
+  }
+
+  /** A check of the quorum ends one period and begins the next. */
+  beginPeriod(): void {
+    this.wasActive = this.recentlyActive
+    this.recentlyActive = false
+  }
+
+  /** The follower lost what it had acknowledged. */
+  forgetMatch(): void {
+    this.matchIndex = NO_INDEX
   }
 
   /** Stops pipelining and asks whether the logs agree before `nextIndex`. */
@@ -69,9 +103,13 @@ export class Progress {
   }
 
   /** @throws InvariantError when an invariant of this type does not hold */
-  validate(lastIndex: LogIndex): void {
+  validate(baseIndex: LogIndex, lastIndex: LogIndex): void {
     assert(this.matchIndex < this.nextIndex, 'what is known to match is not sent again')
     assert(this.nextIndex <= lastIndex + 1, 'nothing behind the log can be sent')
+    assert(this.state === 'snapshot' || this.nextIndex > baseIndex, 'what is compacted is not sent')
+    assert(this.state !== 'snapshot' || this.matchIndex < baseIndex, 'a snapshot goes to whoever needs it')
+    assert(this.state === 'snapshot' || !this.snapshotAsked, 'a snapshot goes to whoever needs it')
+    assert(this.snapshotPauseTicks === 0 || (this.state === 'snapshot' && !this.snapshotAsked), 'a pause ends first')
     if (this.state === 'replicate') return
     assert(this.inFlight.count === 0, 'a probe is not counted in flight')
     assert(this.load === undefined, 'nothing is loaded before the logs are known to agree')

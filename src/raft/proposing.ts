@@ -10,6 +10,10 @@ export function onPropose(core: Core, proposals: readonly Uint8Array[]): void {
     refuse(core, 'notLeader')
     return
   }
+  if (leading.transfer !== undefined) {
+    refuse(core, 'transferring')
+    return
+  }
   if (proposals.length === 0) return
   const firstIndex = offset(log.lastIndex, 1)
   const entries = proposals.map(

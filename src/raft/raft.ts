@@ -1,5 +1,7 @@
-import { assert } from '../base/index.ts'
+import { assert, unreachable } from '../base/index.ts'
 import { applyCommitted, onLoadedForApply } from './commit.ts'
+import { onCompact } from './compaction.ts'
+import { onChangeConfiguration, settleConfiguration } from './configuration-change.ts'
 import { Core } from './core.ts'
 import {
   meetHigherTerm,
@@ -7,12 +9,14 @@ import {
   onLeaderUnreachable,
   onRequestVote,
   onRequestVoteResponse,
+  onTimeoutNow,
   tickCheckQuorum,
   tickElection,
 } from './election.ts'
 import { onAppendEntries, onFollowerDurable } from './following.ts'
+import { onReadIndexResponse, tickForwardedReads } from './forwarded-reads.ts'
 import { onPropose } from './proposing.ts'
-import { onRead } from './read-index.ts'
+import { onRead, onReadIndexRequest } from './read-index.ts'
 import {
   onAppendEntriesResponse,
   onLeaderDurable,
@@ -20,7 +24,10 @@ import {
   onUnreachable,
   tickHeartbeat,
 } from './replication.ts'
+import { onChunkStored, onInstallSnapshot, onSnapshotInstalled, onSnapshotRejected } from './snapshot-receiving.ts'
+import { onInstallSnapshotResponse, onSnapshotFailed, tickSnapshots } from './snapshot-sending.ts'
 import { statusOf } from './status.ts'
+import { onTransferLeadership, tickTransfer } from './transfer.ts'
 import type {
   RaftEffect,
   RaftEvent,
@@ -84,15 +91,47 @@ export class Raft {
         onUnreachable(core, event.peer)
         onLeaderUnreachable(core, event.peer)
         break
+      case 'changeConfiguration':
+        onChangeConfiguration(core, event.target, event.context, event.force)
+        break
+      case 'transferLeadership':
+        onTransferLeadership(core, event.to)
+        break
+      case 'compact':
+        onCompact(core, event.through)
+        break
+      case 'snapshotFailed':
+        onSnapshotFailed(core, event.to, event.term)
+        break
+      case 'chunkStored':
+        onChunkStored(core, event)
+        break
+      case 'snapshotInstalled':
+        onSnapshotInstalled(core, event.snapshot, event.configuration)
+        break
+      case 'snapshotRejected':
+        onSnapshotRejected(core, event.snapshot)
+        break
       default:
-        assert(false, `the event ${event.kind} is not known yet`)
+        unreachable(event)
     }
+    settleConfiguration(core)
     return core.takeEffects()
   }
 
   /** A view for status pages and tests. */
   status(): RaftStatus {
     return statusOf(this.#core)
+  }
+
+  /** What `uncommittedBytesMax` limits. Cheap, unlike `status()`: the shell asks in every turn. */
+  get uncommittedBytes(): number {
+    return this.#core.leading?.uncommittedBytes ?? 0
+  }
+
+  /** True while the leadership is being handed over: proposals would be refused. */
+  get isTransferring(): boolean {
+    return this.#core.leading?.transfer !== undefined
   }
 
   /** @throws InvariantError when an invariant does not hold. Takes time in proportion to what is in memory: for tests. */
@@ -103,9 +142,12 @@ export class Raft {
   #tick(): void {
     const core = this.#core
     if (core.leading === undefined) {
+      tickForwardedReads(core)
       tickElection(core)
     } else {
       tickCheckQuorum(core)
+      tickTransfer(core)
+      tickSnapshots(core)
       tickHeartbeat(core)
     }
   }
@@ -127,8 +169,23 @@ export class Raft {
       case 'appendEntriesResponse':
         onAppendEntriesResponse(core, message)
         break
-      default:
+      case 'timeoutNow':
+        onTimeoutNow(core, message)
         break
+      case 'readIndex':
+        onReadIndexRequest(core, message)
+        break
+      case 'readIndexResponse':
+        onReadIndexResponse(core, message)
+        break
+      case 'installSnapshot':
+        onInstallSnapshot(core, message)
+        break
+      case 'installSnapshotResponse':
+        onInstallSnapshotResponse(core, message)
+        break
+      default:
+        unreachable(message)
     }
   }
 

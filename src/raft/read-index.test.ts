@@ -95,12 +95,6 @@ test('a group of one answers reads at once after its no-op', () => {
   expect(node.read(1)).toEqual([{ kind: 'readReady', readId: 1, index: 1 }])
 })
 
-test('who does not lead refuses a read with the name of the leader', () => {
-  const node = new OneNode()
-  node.receive(append({ from: id(3) }))
-  expect(node.read(1)).toEqual([{ kind: 'readRefused', readId: 1, reason: 'notLeader', leader: 3 }])
-})
-
 test('a leader that steps down refuses every read that waits', () => {
   const node = new OneNode()
   node.becomeServing()

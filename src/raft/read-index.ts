@@ -1,16 +1,32 @@
 import type { NodeId } from '../base/index.ts'
 import type { Core } from './core.ts'
+import { forwardRead } from './forwarded-reads.ts'
 import { hasQuorum } from './quorum.ts'
+import { answerForwarded } from './refusing-reads.ts'
 import { broadcastHeartbeat } from './sending.ts'
-import type { ReadId } from './types.ts'
+import type { ReadId, ReadIndexRequest } from './types.ts'
 
-/** Somebody wants a linearizable read (thesis §6.4). */
+/** Somebody wants a linearizable read (thesis §6.4). Only a leader knows where it may be served. */
 export function onRead(core: Core, readId: ReadId): void {
   if (core.leading === undefined) {
-    core.outbox.emit({ kind: 'readRefused', readId, reason: 'notLeader', leader: core.leader })
+    forwardRead(core, readId)
     return
   }
-  core.leading.reads.add(readId)
+  core.leading.reads.add({ kind: 'own', readId })
+  beginRoundIfWanted(core)
+}
+
+/**
+ * Another node forwards a read. It waits like our own: until this leader serves, and for a round that begins later. Who
+ * leads no more, or knows less than the asker, refuses at once.
+ */
+export function onReadIndexRequest(core: Core, request: ReadIndexRequest): void {
+  const { from, readKey } = request
+  if (core.leading === undefined || request.term !== core.currentTerm) {
+    answerForwarded(core, from, readKey, undefined)
+    return
+  }
+  core.leading.reads.add({ kind: 'forwarded', from, readKey })
   beginRoundIfWanted(core)
 }
 
@@ -33,10 +49,13 @@ export function beginRoundIfWanted(core: Core): void {
 export function acknowledgeRound(core: Core): void {
   const { leading, nodeId } = core
   if (leading === undefined || !leading.reads.isRoundUnderWay) return
-  const { reads, followers } = leading
-  const echoed = (voter: NodeId) => voter === nodeId || (followers.get(voter)?.readRound ?? 0) >= reads.round
+  const { reads } = leading
+  const echoed = (voter: NodeId) => voter === nodeId || leading.hasEchoed(voter, reads.round)
   if (!hasQuorum(core.configuration, echoed)) return
-  const { readIds, index } = reads.finish()
-  for (const readId of readIds) core.outbox.emit({ kind: 'readReady', readId, index })
+  const { reads: confirmed, index } = reads.finish()
+  for (const read of confirmed) {
+    if (read.kind === 'own') core.outbox.emit({ kind: 'readReady', readId: read.readId, index })
+    else answerForwarded(core, read.from, read.readKey, index)
+  }
   beginRoundIfWanted(core)
 }

@@ -1,5 +1,11 @@
+import type { NodeId } from '../base/index.ts'
 import { assert } from '../base/index.ts'
-import { type LogIndex, NO_INDEX, type ReadId } from './types.ts'
+import { type LogIndex, NO_INDEX, type ReadId, type ReadKey } from './types.ts'
+
+/** A read of this node, or one that another node forwarded. */
+export type WaitingRead =
+  | { readonly kind: 'own'; readonly readId: ReadId }
+  | { readonly kind: 'forwarded'; readonly from: NodeId; readonly readKey: ReadKey }
 
 /**
  * The linearizable reads that wait for a leader to be confirmed (ReadIndex, thesis §6.4), in batches.
@@ -14,10 +20,10 @@ import { type LogIndex, NO_INDEX, type ReadId } from './types.ts'
 export class Reads {
   #round = 0
   /** Reads that the round under way will answer; undefined when none is. */
-  #asked: ReadId[] | undefined
+  #asked: WaitingRead[] | undefined
   #askedIndex: LogIndex = NO_INDEX
   /** Reads that came since. */
-  #waiting: ReadId[] = []
+  #waiting: WaitingRead[] = []
 
   /** The newest round; each AppendEntries carries it. */
   get round(): number {
@@ -34,8 +40,8 @@ export class Reads {
     return this.#waiting.length > 0
   }
 
-  add(readId: ReadId): void {
-    this.#waiting.push(readId)
+  add(read: WaitingRead): void {
+    this.#waiting.push(read)
   }
 
   /** Begins a round for everything that waits. `commitIndex` is where these reads will be served. */
@@ -48,15 +54,15 @@ export class Reads {
   }
 
   /** A majority echoed the round: its reads may be served at `index`. */
-  finish(): { readonly readIds: readonly ReadId[]; readonly index: LogIndex } {
+  finish(): { readonly reads: readonly WaitingRead[]; readonly index: LogIndex } {
     assert(this.#asked !== undefined, 'only a round under way can finish')
-    const readIds = this.#asked
+    const reads = this.#asked
     this.#asked = undefined
-    return { readIds, index: this.#askedIndex }
+    return { reads, index: this.#askedIndex }
   }
 
   /** All reads that have no answer yet: the leadership is lost. */
-  takeAll(): readonly ReadId[] {
+  takeAll(): readonly WaitingRead[] {
     const all = [...(this.#asked ?? []), ...this.#waiting]
     this.#asked = undefined
     this.#waiting = []

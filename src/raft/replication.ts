@@ -5,7 +5,8 @@ import { checkLoaded, requestLoad } from './loads.ts'
 import { entriesBytes, entryBytes, lower, offset } from './positions.ts'
 import type { Progress } from './progress.ts'
 import { acknowledgeRound } from './read-index.ts'
-import { announceCommit, broadcastHeartbeat, sendAppend } from './sending.ts'
+import { announceCommit, askForSnapshot, broadcastHeartbeat, sendAppend } from './sending.ts'
+import { continueTransfer } from './transfer.ts'
 import type { AppendEntriesResponse, Entry, LoadId, LogIndex } from './types.ts'
 
 const NO_ENTRIES: readonly Entry[] = []
@@ -32,11 +33,13 @@ export function onAppendEntriesResponse(core: Core, response: AppendEntriesRespo
   const progress = core.leading?.followers.get(response.from)
   if (progress === undefined || response.term !== core.currentTerm) return
   progress.recentlyActive = true
-  // A refusal echoes the round as well: its sender knows no later leader.
-  progress.readRound = Math.max(progress.readRound, response.readRound)
-  if (response.success) onMatch(core, response.from, progress, response.matchIndex)
+  progress.doubtful = response.doubtful
+  // A refusal echoes the round as well: its sender knows no later leader. One that lost its votes may have known one.
+  if (!response.doubtful) progress.readRound = Math.max(progress.readRound, response.readRound)
+  if (response.success) noteMatch(core, response.from, progress, response.matchIndex)
   else onRefusal(core, response, progress)
   acknowledgeRound(core)
+  continueTransfer(core, response.from)
 }
 
 /** Entries came back from disk for a follower. Answers that nobody waits for any more are dropped. */
@@ -63,12 +66,16 @@ export function onLeaderDurable(core: Core): void {
 /** The transport lost the peer, and with it whatever was in flight: go back to the last acknowledged position. */
 export function onUnreachable(core: Core, peer: NodeId): void {
   const progress = core.leading?.followers.get(peer)
-  if (progress?.state === 'replicate') progress.probeFrom(offset(progress.matchIndex, 1))
+  if (progress?.state !== 'replicate') return
+  progress.probeFrom(offset(progress.matchIndex, 1))
+  // What it did not acknowledge may be compacted by now.
+  if (progress.nextIndex <= core.log.baseIndex) progress.needSnapshot()
 }
 
-function onMatch(core: Core, peer: NodeId, progress: Progress, matchIndex: LogIndex): void {
+/** The follower holds durably what the leader holds, up to here. */
+export function noteMatch(core: Core, peer: NodeId, progress: Progress, matchIndex: LogIndex): void {
   assert(matchIndex <= core.log.lastIndex, 'a follower can not match beyond its leader')
-  progress.acknowledge(matchIndex)
+  progress.acknowledge(matchIndex, core.log.baseIndex)
   advanceLeaderCommit(core)
   replicateTo(core, peer, progress)
 }
@@ -80,19 +87,34 @@ function onMatch(core: Core, peer: NodeId, progress: Progress, matchIndex: LogIn
  */
 function onRefusal(core: Core, response: AppendEntriesResponse, progress: Progress): void {
   const refusedIndex = response.matchIndex
+  if (response.doubtful && refusedIndex <= progress.matchIndex) progress.forgetMatch()
+  const { log } = core
+  if (progress.state === 'snapshot') {
+    // It lacks what the log begins after, which is why it needs a snapshot.
+    askForSnapshot(core, response.from, progress)
+    return
+  }
   if (progress.isStaleRefusal(refusedIndex)) return
-  const agreedIndex = core.log.highestWithin(response.hintIndex, response.hintTerm)
+  const { hintIndex, hintTerm } = response
+  // A follower that had what the log begins after would have named an entry there or behind.
+  const agreedIndex = hintIndex < log.baseIndex ? hintIndex : log.highestWithin(hintIndex, hintTerm)
   // Whatever the hint says, each refusal must bring the search forward.
   progress.probeFrom(lower(refusedIndex, offset(agreedIndex, 1)))
   replicateTo(core, response.from, progress)
 }
 
-function replicateTo(core: Core, peer: NodeId, progress: Progress): void {
+/** Sends `peer` what it lacks: entries as far as its window allows, or a snapshot when they are compacted. */
+export function replicateTo(core: Core, peer: NodeId, progress: Progress): void {
+  const { log, options } = core
+  if (progress.nextIndex <= log.baseIndex && progress.state !== 'snapshot') progress.needSnapshot()
+  if (progress.state === 'snapshot') {
+    askForSnapshot(core, peer, progress)
+    return
+  }
   if (progress.state === 'probe') {
     probe(core, peer, progress)
     return
   }
-  const { log, options } = core
   while (progress.load === undefined && progress.nextIndex <= log.lastIndex && !progress.inFlight.isFull) {
     if (progress.nextIndex >= log.cachedFrom) {
       sendPipelined(core, peer, progress, log.slice(progress.nextIndex, log.lastIndex, options.messageBytesMax))

@@ -1,7 +1,9 @@
 import { assert, type NodeId } from '../base/index.ts'
 import type { Core } from './core.ts'
+import { refuseForwardedReads } from './forwarded-reads.ts'
 import { Leadership } from './leadership.ts'
 import { offset } from './positions.ts'
+import { refuseReads } from './refusing-reads.ts'
 import { type Entry, EntryKind, type Role, type Term } from './types.ts'
 
 // The four roles and the ways between them (Figure 4, with the pre-candidate of thesis §9.6):
@@ -15,7 +17,7 @@ const NO_DATA = new Uint8Array(0)
 /** Follows `leader`, or nobody yet, in `term`, which is the present one or a higher one. */
 export function becomeFollower(core: Core, term: Term, leader: NodeId | undefined): void {
   const before = { role: core.role, term: core.currentTerm, leader: core.leader }
-  const reads = core.leading?.reads.takeAll() ?? []
+  const lost = core.leading?.reads
   if (term > core.currentTerm) core.setHardState(term, undefined)
   // Only a change of role draws a new timeout: a candidate with a worse log must not delay those with better ones.
   if (core.role !== 'follower') core.resetElectionTimer()
@@ -24,7 +26,14 @@ export function becomeFollower(core: Core, term: Term, leader: NodeId | undefine
   core.leading = undefined
   core.votes.clear()
   if (before.role !== 'follower' || before.term !== term || before.leader !== leader) announce(core)
-  for (const readId of reads) core.outbox.emit({ kind: 'readRefused', readId, reason: 'leadershipLost', leader })
+  if (lost !== undefined) refuseReads(core, lost)
+}
+
+/** A leader of the present term speaks: §5.2, a candidate recognizes it, and no election is due. */
+export function hearLeader(core: Core, leader: NodeId): void {
+  assert(core.role !== 'leader', 'two nodes lead one term')
+  if (core.role !== 'follower' || core.leader !== leader) becomeFollower(core, core.currentTerm, leader)
+  core.electionElapsedTicks = 0
 }
 
 /** Asks whether an election could be won before it disturbs anybody: term and vote stay as they are (thesis §9.6). */
@@ -33,9 +42,12 @@ export function becomePreCandidate(core: Core): void {
   enterCampaign(core, 'preCandidate')
 }
 
-/** §5.2: a candidate increments its term and votes for itself. The vote counts once it is on disk. */
+/**
+ * §5.2: a candidate increments its term and votes for itself. The vote counts once it is on disk. A campaign begins with
+ * a pre-vote, unless the leader itself asks for it.
+ */
 export function becomeCandidate(core: Core): void {
-  assert(core.role === 'preCandidate', 'a campaign begins with a pre-vote')
+  assert(core.role === 'preCandidate' || core.role === 'follower', 'nobody campaigns twice in a term')
   core.setHardState((core.currentTerm + 1) as Term, core.nodeId)
   enterCampaign(core, 'candidate')
 }
@@ -70,4 +82,5 @@ function enterCampaign(core: Core, role: Role): void {
 
 function announce(core: Core): void {
   core.outbox.emit({ kind: 'roleChanged', role: core.role, term: core.currentTerm, leader: core.leader })
+  refuseForwardedReads(core)
 }

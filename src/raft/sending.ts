@@ -6,11 +6,14 @@ import type { Entry } from './types.ts'
 
 const NO_ENTRIES: readonly Entry[] = []
 
-/** Sends one AppendEntries that begins at the follower's nextIndex; no entries make it a heartbeat or a notice. */
+/**
+ * Sends one AppendEntries that begins at the follower's nextIndex; no entries make it a heartbeat or a notice. Who needs
+ * a snapshot is asked whether it has the log's beginning by now.
+ */
 export function sendAppend(core: Core, to: NodeId, progress: Progress, entries: readonly Entry[]): void {
   const { log, leading } = core
   assert(leading !== undefined, 'only a leader sends entries')
-  const prevLogIndex = offset(progress.nextIndex, -1)
+  const prevLogIndex = progress.state === 'snapshot' ? log.baseIndex : offset(progress.nextIndex, -1)
   assert(prevLogIndex >= log.baseIndex, 'a follower that needs entries below the log needs a snapshot')
   progress.commitSent = higher(progress.commitSent, core.commitIndex)
   core.outbox.send({
@@ -42,7 +45,19 @@ export function broadcastHeartbeat(core: Core): void {
  */
 export function announceCommit(core: Core): void {
   for (const [peer, progress] of core.leading?.followers ?? []) {
-    if (progress.commitSent >= core.commitIndex || progress.state === 'probe' || progress.inFlight.count > 0) continue
+    const isUnderWay = progress.state !== 'replicate' || progress.inFlight.count > 0
+    if (progress.commitSent >= core.commitIndex || isUnderWay) continue
     sendAppend(core, peer, progress, NO_ENTRIES)
   }
+}
+
+/**
+ * Asks the shell to send this follower a snapshot, unless it does already, or failed a moment ago. A follower that does
+ * not answer at all would not answer chunks either (etcd-io/raft: "not recently active").
+ */
+export function askForSnapshot(core: Core, to: NodeId, progress: Progress): void {
+  assert(progress.state === 'snapshot', 'a snapshot goes to whoever needs it')
+  if (progress.snapshotAsked || progress.snapshotPauseTicks > 0 || !progress.recentlyActive) return
+  progress.snapshotAsked = true
+  core.outbox.emit({ kind: 'sendSnapshot', to, term: core.currentTerm })
 }

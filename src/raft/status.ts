@@ -1,3 +1,4 @@
+import { isChangePending } from './configuration-change.ts'
 import type { Core } from './core.ts'
 import type { Progress } from './progress.ts'
 import type { RaftStatus } from './types.ts'
@@ -19,20 +20,20 @@ export function statusOf(core: Core): RaftStatus {
     uncommittedBytes: leading?.uncommittedBytes ?? 0,
     baseIndex: core.log.baseIndex,
     configuration: core.configuration,
-    changePending: false,
+    changePending: leading !== undefined && isChangePending(core, leading),
     doubtful: core.isDoubtful,
-    transferTarget: undefined,
+    transferTarget: leading?.transfer?.target,
     followers: [...(leading?.followers ?? [])].map(([follower, progress]) => ({
       nodeId: follower,
       matchIndex: progress.matchIndex,
       nextIndex: progress.nextIndex,
       state: stateOf(progress),
       recentlyActive: progress.recentlyActive,
-      doubtful: false,
+      doubtful: progress.doubtful,
     })),
   }
 }
 
-function stateOf(progress: Progress): 'probe' | 'replicate' | 'loading' {
+function stateOf(progress: Progress): 'probe' | 'replicate' | 'loading' | 'snapshot' {
   return progress.load === undefined ? progress.state : 'loading'
 }

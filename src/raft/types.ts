@@ -271,7 +271,11 @@ export type RaftEffect =
   | { readonly kind: 'proposalRefused'; readonly reason: ProposalRefusal; readonly leader: NodeId | undefined }
   /** Serve the read once `index` is applied. */
   | { readonly kind: 'readReady'; readonly readId: ReadId; readonly index: LogIndex }
-  /** An entry with a new configuration was applied: from here on it is in force. Comes in its place among `apply`. */
+  /**
+   * An entry with a new configuration was applied: from here on it is in force. Comes in its place among `apply`, behind
+   * its entry. The context is empty when the leader made the change by itself (a joint configuration left, a doubtful
+   * node rebuilt): then what the shell knew before still holds.
+   */
   | {
       readonly kind: 'configurationChanged'
       readonly configuration: Configuration
@@ -418,7 +422,7 @@ export interface RaftStatus {
   /** The log begins after this entry. */
   readonly baseIndex: LogIndex
   readonly configuration: Configuration
-  /** A configuration entry is in the log and not applied yet. */
+  /** Only on the leader: a change is not applied yet, or a joint configuration not left, so no other is taken. */
   readonly changePending: boolean
   readonly doubtful: boolean
   readonly transferTarget: NodeId | undefined

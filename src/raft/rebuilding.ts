@@ -1,0 +1,31 @@
+import type { NodeId } from '../base/index.ts'
+import { configurationToPromote, configurationToRebuild, isVoterIn } from './configuration.ts'
+import { hasCaughtUp, isChangePossible, proposeByItself } from './configuration-change.ts'
+import type { Core } from './core.ts'
+import type { Leadership } from './leadership.ts'
+
+/**
+ * What a leader does by itself about nodes in doubt (doubt.ts), one at a time, at each check of the quorum that it
+ * passed: the quorum is there without the node, since doubtful nodes are not counted.
+ *
+ * - A voter that is in doubt loses its vote for the time being: it becomes a learner that is being rebuilt. One that was
+ *   in doubt at the last check as well: a voter just promoted needs a moment to learn that its doubt is over.
+ * - A learner that is being rebuilt, and has caught up, votes again.
+ */
+export function tendRebuilding(core: Core, leading: Leadership): void {
+  const doubtful = [...leading.followers.entries()].filter(
+    ([member, progress]) => isVoterIn(core.configuration, member) && progress.doubtful,
+  )
+  if (isChangePossible(core, leading))
+    changeOne(core, leading, doubtful.find(([, { wasDoubtful }]) => wasDoubtful)?.[0])
+  for (const progress of leading.followers.values()) progress.wasDoubtful = false
+  for (const [, progress] of doubtful) progress.wasDoubtful = true
+}
+
+function changeOne(core: Core, leading: Leadership, doubtful: NodeId | undefined): void {
+  const { configuration } = core
+  const { rebuilding } = configuration
+  const rebuilt = rebuilding.find((learner) => hasCaughtUp(leading, learner))
+  if (doubtful !== undefined) proposeByItself(core, leading, configurationToRebuild(configuration, doubtful))
+  else if (rebuilt !== undefined) proposeByItself(core, leading, configurationToPromote(configuration, rebuilt))
+}
