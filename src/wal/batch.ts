@@ -16,6 +16,8 @@ export interface Place {
  */
 export class Batch {
   readonly place: Place
+  /** When it was begun, by the clock of its log. */
+  readonly sinceMs: number
   readonly #salt: number
   #bytes: Buffer
   #length = MARK_BYTES
@@ -24,8 +26,9 @@ export class Batch {
   readonly onDurable: (() => void)[] = []
 
   /** @param bytes memory to start with; a larger one takes its place when needed */
-  constructor(place: Place, salt: number, bytes: Buffer) {
+  constructor(place: Place, sinceMs: number, salt: number, bytes: Buffer) {
     this.place = place
+    this.sinceMs = sinceMs
     this.#salt = salt
     this.#bytes = bytes
   }

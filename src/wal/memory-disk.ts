@@ -168,12 +168,14 @@ export class MemoryDisk implements Disk {
   }
 
   syncDirectory(path: string): Promise<void> {
+    const world = this.#world
+    // What is renamed while the sync is under way may miss it.
+    const covered = world.unsyncedChanges.filter((change) => change.directory === path)
     return this.#operate({ kind: 'syncDirectory', path }, (fate) => {
-      const world = this.#world
-      const changes = world.unsyncedChanges.filter((change) => change.directory === path)
-      if (changes.length === 0) return
-      if (fate !== 'lost') for (const change of changes) change.apply(world.syncedNames)
-      world.unsyncedChanges = world.unsyncedChanges.filter((change) => change.directory !== path)
+      const left = world.unsyncedChanges.filter((change) => !covered.includes(change))
+      if (left.length === world.unsyncedChanges.length) return
+      if (fate !== 'lost') for (const change of covered) change.apply(world.syncedNames)
+      world.unsyncedChanges = left
     })
   }
 

@@ -41,10 +41,6 @@ export class Inode {
     if (this.unsynced.delete(write)) this.synced.write(write.bytes, offset)
   }
 
-  settleAll(): void {
-    for (const write of this.unsynced) this.settle(write)
-  }
-
   /** The kernel marks pages clean whose write-back failed: they read well, and are never written again. */
   drop(write?: Write): void {
     if (write === undefined) this.unsynced.clear()
@@ -145,9 +141,11 @@ export class MemoryFile implements DiskFile {
 
   async sync(): Promise<void> {
     this.#checkOpen()
+    // What is written while the sync is under way may miss it.
+    const covered = [...this.#inode.unsynced]
     return this.#host.operate({ kind: 'sync', path: this.#path }, (fate) => {
       if (fate === 'EIO' || fate === 'ENOSPC' || fate === 'lost') this.#inode.drop()
-      else this.#inode.settleAll()
+      else for (const write of covered) this.#inode.settle(write)
     })
   }
 

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest'
+import { expect, test, vi } from 'vitest'
 import { parseClusterId, parseNodeId } from '../base/index.ts'
 import {
   WalClosedError,
@@ -63,6 +63,59 @@ test('all appends of a turn go out in one write, and all appends during a write 
   await Promise.all(second)
   expect(log.durable).toEqual(['a', 'b', 'c', 'd'])
   expect(log.wal.stats).toMatchObject({ appends: 4, records: 4, writes: 2 })
+})
+
+test('the age and size of what waits for the disk are known while a write hangs', async () => {
+  const held: (() => void)[] = []
+  let hold = false
+  const disk = new MemoryDisk({ delayWrite: (complete) => (hold ? held.push(complete) : queueMicrotask(complete)) })
+  const log = await TextLog.open(disk)
+  await settle()
+  expect([log.wal.oldestWriteAgeMs, log.wal.pendingBytes]).toEqual([0, 0])
+  hold = true
+  const first = log.append('a')
+  await settle()
+  log.clock.advance(700)
+  const second = log.append(...texts(3, 3000))
+  log.clock.advance(30)
+  await settle()
+  expect(log.wal.oldestWriteAgeMs).toBe(730)
+  expect(log.wal.stats.pendingBytes).toBe(log.wal.pendingBytes)
+  expect(log.wal.pendingBytes).toBeGreaterThan(9000)
+  hold = false
+  held.shift()!()
+  await first
+  expect(log.wal.oldestWriteAgeMs).toBe(30)
+  await second
+  await settle()
+  expect([log.wal.oldestWriteAgeMs, log.wal.pendingBytes]).toEqual([0, 0])
+})
+
+test('the log takes time, turns and chance from its owner alone', async () => {
+  const trace = async (): Promise<string> => {
+    const operations: string[] = []
+    const disk = new MemoryDisk({
+      fate: ({ kind, path, offset, bytes }) => {
+        operations.push([kind, path, offset, bytes].join(' '))
+        return 'done'
+      },
+    })
+    const random = (): Buffer => Buffer.alloc(16, 5)
+    const log = await TextLog.open(disk, { random, defer: (task) => queueMicrotask(task) })
+    for (const text of texts(12, 900)) await log.append(text)
+    log.clock.advance(50)
+    await settle()
+    await log.wal.close()
+    return [log.wal.storeId, ...operations, ...disk.paths.map((path) => disk.contentOf(path).toString('hex'))].join(
+      '\n',
+    )
+  }
+  const spies = [vi.spyOn(Math, 'random'), vi.spyOn(Date, 'now'), vi.spyOn(performance, 'now')]
+  const immediate = vi.spyOn(globalThis, 'setTimeout')
+  const first = await trace()
+  for (const spy of [...spies, immediate]) expect(spy).not.toHaveBeenCalled()
+  vi.restoreAllMocks()
+  expect(await trace()).toBe(first)
 })
 
 test('one append may be larger than a segment', async () => {

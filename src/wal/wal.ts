@@ -50,7 +50,10 @@ export interface WalOptions {
   readonly onRecord: (record: StoredRecord) => void
   /** For the back-off and the idle mark. Default: the machine's. */
   readonly clock?: Clock
-  /** Runs a task at the end of this turn, so that all appends of a turn share a write. Default setImmediate. */
+  /**
+   * Runs a task at the end of this turn, so that all appends of a turn share a write. Default setImmediate. With it,
+   * `clock`, `random` and `disk`, whatever the log does is in its owner's hands: it has no other source of time or chance.
+   */
   readonly defer?: (task: () => void) => void
   /** 16 random bytes for the id of a new store. Default: from the machine's secure generator. */
   readonly random?: () => Uint8Array
@@ -63,7 +66,7 @@ export interface WalStats {
   /** Batches written: `records / writes` is what group commit saves. */
   readonly writes: number
   readonly bytesWritten: number
-  /** Bytes appended that are not durable yet. */
+  /** See Wal.pendingBytes. */
   readonly pendingBytes: number
   readonly segments: number
 }
@@ -108,6 +111,7 @@ export class Wal {
 
   /** Batches that take no more records, in order; the open one follows them. */
   readonly #sealed: Batch[] = []
+  #sealedBytes = 0
   #open: Batch | undefined
   #writing: Batch | undefined
   /** Where the next batch begins, while there is no open one. */
@@ -216,15 +220,30 @@ export class Wal {
     return this.#spares.low
   }
 
+  /**
+   * Bytes of batches that are not on disk yet. They are in memory, and `append` never refuses for their sake: an owner
+   * who appends faster than the disk writes must look here, and hold back its own sources above a bound of its choice.
+   */
+  get pendingBytes(): number {
+    return this.#sealedBytes + (this.#writing?.length ?? 0) + (this.#open?.length ?? 0)
+  }
+
+  /**
+   * For how long the oldest append has been waiting to be on disk, in milliseconds; 0 when none waits. It grows while a
+   * write hangs, so a slow disk is seen before it answers.
+   */
+  get oldestWriteAgeMs(): number {
+    const oldest = this.#writing ?? this.#sealed[0] ?? this.#open
+    return oldest === undefined ? 0 : Math.max(0, this.#clock.monotonicMs() - oldest.sinceMs)
+  }
+
   get stats(): WalStats {
-    let pendingBytes = (this.#writing?.length ?? 0) + (this.#open?.length ?? 0)
-    for (const batch of this.#sealed) pendingBytes += batch.length
     return {
       appends: this.#appends,
       records: this.#records,
       writes: this.#writes,
       bytesWritten: this.#bytesWritten,
-      pendingBytes,
+      pendingBytes: this.pendingBytes,
       segments: this.#segments.length,
     }
   }
@@ -358,11 +377,12 @@ export class Wal {
     }
     const next = this.#next
     if (next.offset + MARK_BYTES + RECORD_HEAD_BYTES + size > next.size) this.#rollOver()
-    this.#open = new Batch(
-      { ...this.#next },
-      this.#store.salt,
-      this.#memory.pop() ?? Buffer.allocUnsafeSlow(BATCH_MEMORY_BYTES),
-    )
+    return this.#newBatch()
+  }
+
+  #newBatch(): Batch {
+    const memory = this.#memory.pop() ?? Buffer.allocUnsafeSlow(BATCH_MEMORY_BYTES)
+    this.#open = new Batch({ ...this.#next }, this.#clock.monotonicMs(), this.#store.salt, memory)
     return this.#open
   }
 
@@ -371,6 +391,7 @@ export class Wal {
     if (batch === undefined) return
     this.#next.offset = batch.end
     this.#sealed.push(batch)
+    this.#sealedBytes += batch.length
     this.#open = undefined
   }
 
@@ -409,6 +430,7 @@ export class Wal {
       return
     }
     this.#sealed.shift()
+    this.#sealedBytes -= batch.length
     this.#writing = batch
     const bytes = batch.finish(this.#durableEnd)
     segment.file.write(bytes, batch.place.offset, (error) => {
@@ -468,11 +490,7 @@ export class Wal {
     if (!this.#unproven || this.#failure !== undefined || this.#hasWork()) return
     // Not worth a new segment: its first batch will prove this one.
     if (this.#next.offset + MARK_BYTES > this.#next.size) return
-    this.#open = new Batch(
-      { ...this.#next },
-      this.#store.salt,
-      this.#memory.pop() ?? Buffer.allocUnsafeSlow(BATCH_MEMORY_BYTES),
-    )
+    this.#newBatch()
     this.#write()
   }
 
