@@ -129,6 +129,7 @@ export class Locks {
 
 function hold(tx: StoreTransaction, cell: Cell): void {
   cell.holder = tx
+  tx.hasTouched = true
   tx.locked.push(cell)
 }
 

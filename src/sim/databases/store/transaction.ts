@@ -26,6 +26,8 @@ export class StoreTransaction {
   /** The commit up to which plain reads see (repeatable read); undefined: whatever is committed. */
   snapshot: number | undefined
   isPrepared = false
+  /** It has had a lock, so it may have written (PostgreSQL: it has an xid). */
+  hasTouched = false
   isOver = false
 
   constructor(id: number) {
@@ -34,10 +36,6 @@ export class StoreTransaction {
 
   get mark(): Mark {
     return { undos: this.undos.length, locks: this.locked.length }
-  }
-
-  get hasWritten(): boolean {
-    return this.undos.length > 0
   }
 
   /** What it sees in `cell`. @param latest what is committed last, whatever the snapshot: for statements that lock */
