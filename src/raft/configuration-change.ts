@@ -129,7 +129,7 @@ function refused(reason: ConfigurationRefusal, nodes: readonly NodeId[] = []): R
 }
 
 function repeated(nodes: readonly NodeId[]): NodeId[] {
-  return [...new Set(nodes.filter((node, at) => nodes.indexOf(node) !== at))]
+  return [...new Set(nodes.filter((node, at) => nodes.indexOf(node) !== at))].sort((a, b) => a - b)
 }
 
 function appendConfiguration(

@@ -188,6 +188,7 @@ function hearsLeader(core: Core): boolean {
 
 function wouldVoteFor(core: Core, request: RequestVote): boolean {
   if (request.term < core.currentTerm || core.isDoubtful) return false
+  if (core.configuration.retired.includes(request.from)) return false
   const { votedFor } = core
   // In a term of its own a pre-vote asks about a vote that can't have been given yet.
   const isFree = request.term > core.currentTerm || votedFor === undefined || votedFor === request.from
