@@ -123,21 +123,21 @@ function decide(
   effects: LedgerEffect[],
 ): void {
   assert(transaction.outcome === undefined, 'a transaction has at most one decision')
-  const { txid } = transaction
+  const { txid, timeoutMs, findings } = transaction
   // The map tells whether it was preparing or is new; new ones are not in it yet.
   if (state.open.has(txid)) state.preparingCount--
   if (outcome.kind === 'committed') state.committedCount++
   else state.abortedCount++
 
-  transaction.outcome = outcome
-  transaction.branches = branches
+  const decided: OpenTransaction = { txid, timeoutMs, branches, outcome, findings }
   const toTell = phaseTwoBranches(branches)
   effects.push({ kind: 'decided', txid, outcome, branches: toTell })
   if (toTell.length > 0) {
-    state.open.set(txid, transaction)
+    // In its old place of the map, if it has one: `pending` keeps the order of the log.
+    state.open.set(txid, decided)
     return
   }
-  finish(state, transaction, outcome)
+  finish(state, decided, outcome)
   effects.push({ kind: 'completed', txid })
 }
 

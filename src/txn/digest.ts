@@ -3,6 +3,17 @@ import { Hasher, mix32 } from './hash.ts'
 import type { Finding, LedgerState, NotedTransaction, OpenTransaction } from './state.ts'
 import type { BranchRecord, Outcome } from './types.ts'
 
+/** What of a state is digested as it stands: everything but its open and its noted transactions, which are summed. */
+export interface DigestedParts {
+  readonly watermarkMs: number
+  readonly committedCount: number
+  readonly abortedCount: number
+  readonly heuristicCount: number
+  readonly names: readonly string[]
+  readonly finishedCount: number
+  readonly finishedSums: { readonly low: number; readonly high: number }
+}
+
 /**
  * Sixteen hex digits, equal on replicas that applied the same records. Two replicas that differ at one applied index
  * have diverged, and no later record repairs that.
@@ -11,35 +22,76 @@ import type { BranchRecord, Outcome } from './types.ts'
  * finished ones keeps its sum up to date, so the cost is that of the open ones.
  */
 export function digestOf(state: LedgerState): string {
+  const sums = new TransactionSums()
+  for (const open of state.open.values()) sums.addOpen(open)
+  for (const noted of state.noted.values()) sums.addNoted(noted)
+  return digestOfParts(partsOf(state), sums)
+}
+
+/** The same, for a state whose transactions were summed one by one as they were written or read. */
+export function digestOfParts(parts: DigestedParts, sums: TransactionSums): string {
   const hasher = new Hasher()
-  for (const value of [state.watermarkMs, state.committedCount, state.abortedCount, state.heuristicCount]) {
+  for (const value of [parts.watermarkMs, parts.committedCount, parts.abortedCount, parts.heuristicCount]) {
     hasher.number(value)
   }
   // Which names are kept decides what later aborts are remembered with, so they are state.
-  for (const name of state.words.names) hasher.text(name)
-  const finished = state.finished.sums()
-  hasher.word(state.finished.count)
-  hasher.word(finished.low)
-  hasher.word(finished.high)
-  addSum(hasher, state.open.values(), hashOpen)
-  addSum(hasher, state.noted.values(), hashNoted)
+  for (const name of parts.names) hasher.text(name)
+  hasher.word(parts.finishedCount)
+  hasher.word(parts.finishedSums.low)
+  hasher.word(parts.finishedSums.high)
+  sums.open.addTo(hasher)
+  sums.noted.addTo(hasher)
   return hasher.hex()
 }
 
-function addSum<T>(hasher: Hasher, items: Iterable<T>, hash: (hasher: Hasher, item: T) => void): void {
-  let count = 0
-  let low = 0
-  let high = 0
-  for (const item of items) {
-    const one = new Hasher()
-    hash(one, item)
-    low = (low + mix32(one.low)) | 0
-    high = (high + mix32(one.high)) | 0
-    count++
+export function partsOf(state: LedgerState): DigestedParts {
+  const { watermarkMs, committedCount, abortedCount, heuristicCount, words, finished } = state
+  return {
+    watermarkMs,
+    committedCount,
+    abortedCount,
+    heuristicCount,
+    names: words.names,
+    finishedCount: finished.count,
+    finishedSums: finished.sums(),
   }
-  hasher.word(count)
-  hasher.word(low)
-  hasher.word(high)
+}
+
+/** The digest of a growing set of transactions. */
+export class TransactionSums {
+  readonly open = new SetSum()
+  readonly noted = new SetSum()
+
+  addOpen(open: OpenTransaction): void {
+    const hasher = new Hasher()
+    hashOpen(hasher, open)
+    this.open.add(hasher)
+  }
+
+  addNoted(noted: NotedTransaction): void {
+    const hasher = new Hasher()
+    hashNoted(hasher, noted)
+    this.noted.add(hasher)
+  }
+}
+
+/** The sum of its members' hashes (mod 2^32, in two lanes), and their number: the order of adding does not count. */
+class SetSum {
+  #count = 0
+  #low = 0
+  #high = 0
+
+  add(member: Hasher): void {
+    this.#count++
+    this.#low = (this.#low + mix32(member.low)) | 0
+    this.#high = (this.#high + mix32(member.high)) | 0
+  }
+
+  addTo(hasher: Hasher): void {
+    hasher.word(this.#count)
+    hasher.word(this.#low)
+    hasher.word(this.#high)
+  }
 }
 
 function hashOpen(hasher: Hasher, { txid, timeoutMs, outcome, branches, findings }: OpenTransaction): void {

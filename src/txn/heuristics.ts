@@ -1,6 +1,6 @@
 import type { Txid } from '../base/index.ts'
 import { isBehindWatermark } from './knowledge.ts'
-import type { Finding, LedgerState, NotedTransaction, OpenTransaction } from './state.ts'
+import type { Finding, LedgerState, NotedTransaction } from './state.ts'
 import type { Outcome } from './types.ts'
 
 /**
@@ -11,10 +11,16 @@ import type { Outcome } from './types.ts'
  * must hear of it all the same.
  */
 export function addFinding(state: LedgerState, txid: Txid, finding: Finding): void {
-  const transaction = state.open.get(txid) ?? state.noted.get(txid) ?? noteFinished(state, txid)
-  if (transaction === undefined) return
-  if (transaction.findings.length === 0) state.heuristicCount++
-  transaction.findings = withFinding(transaction.findings, finding)
+  const open = state.open.get(txid)
+  if (open !== undefined) {
+    if (open.findings.length === 0) state.heuristicCount++
+    state.open.set(txid, { ...open, findings: withFinding(open.findings, finding) })
+    return
+  }
+  const noted = state.noted.get(txid) ?? noteOf(state, txid)
+  if (noted === undefined) return
+  if (noted.findings.length === 0) state.heuristicCount++
+  state.noted.set(txid, { ...noted, findings: withFinding(noted.findings, finding) })
 }
 
 /**
@@ -38,16 +44,15 @@ function withFinding(findings: readonly Finding[], finding: Finding): readonly F
   return findings[at]!.found === 'none' ? findings.with(at, finding) : findings
 }
 
-function noteFinished(state: LedgerState, txid: Txid): NotedTransaction | OpenTransaction | undefined {
+/** What is left of a transaction that has finished, with no finding yet; undefined when it is unknown and young. */
+function noteOf(state: LedgerState, txid: Txid): NotedTransaction | undefined {
   const entry = state.finished.get(txid)
   if (entry === undefined && !isBehindWatermark(state, txid)) return undefined
-  const noted: NotedTransaction = {
+  return {
     txid,
     outcome: entry === undefined ? undefined : state.words.unpack(entry.word),
     branches: [],
     branchDigest: entry?.branchDigest ?? 0,
     findings: [],
   }
-  state.noted.set(txid, noted)
-  return noted
 }

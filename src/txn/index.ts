@@ -1,5 +1,7 @@
 export { decodeCommands, encodeCommands } from './command-codec.ts'
 export { Ledger } from './ledger.ts'
+export type { LedgerRestore } from './ledger-restore.ts'
+export type { LedgerSnapshot } from './ledger-snapshot.ts'
 export * from './types.ts'
 export type { ListFilter } from './views.ts'
 export type { WatermarkPolicy } from './watermark.ts'

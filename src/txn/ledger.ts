@@ -3,6 +3,8 @@ import { applyCommand } from './apply.ts'
 import { phaseTwoBranches } from './branches.ts'
 import { digestOf } from './digest.ts'
 import { knowledgeOf } from './knowledge.ts'
+import { LedgerRestore } from './ledger-restore.ts'
+import { LedgerSnapshot } from './ledger-snapshot.ts'
 import { emptyState, type LedgerState } from './state.ts'
 import type { Knowledge, LedgerCommand, LedgerEffect, TransactionView } from './types.ts'
 import { validateState } from './validate.ts'
@@ -20,7 +22,7 @@ import { suggestWatermark, type WatermarkPolicy } from './watermark.ts'
  * effects.map(({ kind }) => kind) // ['decided', 'completed']
  */
 export class Ledger {
-  readonly #state: LedgerState = emptyState()
+  #state: LedgerState = emptyState()
 
   /**
    * Applies one committed record and appends what the leader must do to `effects`. Never throws for a record that
@@ -60,6 +62,21 @@ export class Ledger {
   /** The watermark a leader should propose; undefined when it is not worth a record. Changes nothing. */
   suggestWatermark(policy: WatermarkPolicy): number | undefined {
     return suggestWatermark(this.#state, policy)
+  }
+
+  /**
+   * The state as it is now, to be written down piece by piece while records go on being applied. Takes no time to speak
+   * of: the table of finished transactions is shared, and copied in parts where it changes; the open ones are listed.
+   */
+  freeze(): LedgerSnapshot {
+    return new LedgerSnapshot(this.#state)
+  }
+
+  /** Begins to replace the state by one that `freeze` gave, of this ledger or of another replica's. */
+  restore(): LedgerRestore {
+    return new LedgerRestore((state) => {
+      this.#state = state
+    })
   }
 
   /** Sixteen hex digits, equal on all replicas at an equal applied index. */

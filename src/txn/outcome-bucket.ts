@@ -11,11 +11,15 @@ import { hashWords, TxidKey, textOfWords } from './txid-key.ts'
  * +------+------+------+------+---------+--------+
  * ```
  */
-const SLOT_WORDS = 6
-const OUTCOME_AT = 4
+export const SLOT_WORDS = 6
+/** The word of a slot that is 0 while the slot is empty. */
+export const OUTCOME_AT = 4
 const DIGEST_AT = 5
 /** Small, because an adversary can make every transaction fall into a bucket of its own. */
 const SLOTS_MIN = 8
+
+/** A bucket's slots that nobody changes any more. */
+export type FrozenSlots = Int32Array
 
 /** A finished transaction as the table gives it back. */
 export interface FinishedEntry {
@@ -38,6 +42,8 @@ export class OutcomeBucket {
   #count = 0
   #sumLow = 0
   #sumHigh = 0
+  /** A frozen copy reads `#slots` too: the next change makes its own. */
+  #shared = false
 
   get count(): number {
     return this.#count
@@ -72,6 +78,7 @@ export class OutcomeBucket {
     assert(word !== 0, 'a finished transaction has an outcome')
     // Three quarters full at most: linear probing degrades sharply beyond (Knuth, TAOCP 3, §6.4).
     if ((this.#count + 1) * 4 > (this.#mask + 1) * 3) this.#grow()
+    else if (this.#shared) this.#unshare()
     const at = this.#probe(this.#slots, this.#mask, key)
     assert(this.#slots[at + OUTCOME_AT] === 0, 'a transaction finishes once')
     const slots = this.#slots
@@ -83,6 +90,15 @@ export class OutcomeBucket {
     slots[at + DIGEST_AT] = branchDigest
     this.#count++
     this.#addToSums(at)
+  }
+
+  /**
+   * The slots as they are now, for ever: nobody writes to them any more, and the next entry goes to a copy. That copy
+   * costs what growing costs, once a bucket.
+   */
+  freeze(): FrozenSlots {
+    this.#shared = true
+    return this.#slots
   }
 
   /** Fills `key` with each entry's txid and calls `visit`; stops early when it returns false. */
@@ -140,6 +156,12 @@ export class OutcomeBucket {
     }
     this.#slots = slots
     this.#mask = mask
+    this.#shared = false
+  }
+
+  #unshare(): void {
+    this.#slots = this.#slots.slice()
+    this.#shared = false
   }
 
   #addToSums(at: number): void {

@@ -1,5 +1,5 @@
 import { assert, type Txid } from '../base/index.ts'
-import { type FinishedEntry, OutcomeBucket, txidOfKey } from './outcome-bucket.ts'
+import { type FinishedEntry, type FrozenSlots, OutcomeBucket, txidOfKey } from './outcome-bucket.ts'
 import { TxidKey } from './txid-key.ts'
 
 /** The txid time that one bucket spans, in milliseconds: 2^13, about eight seconds. */
@@ -65,6 +65,19 @@ export class OutcomeTable {
   }
 
   /**
+   * Adds an entry of a frozen table. False: no table has it beside the others, for it is here already, or forgotten.
+   * Where it stands may differ (own bucket or stray), which nobody can tell.
+   */
+  restore(key: TxidKey, word: number, branchDigest: number): boolean {
+    const number = bucketNumber(key)
+    if (number < this.#firstBucket) return false
+    if ((this.#buckets.get(number)?.wordOf(key) ?? 0) !== 0 || this.#strays.wordOf(key) !== 0) return false
+    this.#homeOf(number).add(key, word, branchDigest)
+    this.#count++
+    return true
+  }
+
+  /**
    * Forgets every bucket that lies wholly before `beforeMs`. One that lies partly before it stays whole: knowing more
    * than was promised is harmless, and the rule depends on the txid and the watermark alone, never on the history.
    */
@@ -100,6 +113,11 @@ export class OutcomeTable {
       const goOn = bucket.visit(key, (word, branchDigest) => visit({ txid: txidOfKey(key), word, branchDigest }))
       if (!goOn) return
     }
+  }
+
+  /** The slots of every bucket as they are now, without copying them; some are empty. */
+  freeze(): FrozenSlots[] {
+    return [...this.#buckets.values(), this.#strays].map((bucket) => bucket.freeze())
   }
 
   /** Order-independent digest of the entries, in two 32-bit lanes; costs one addition a bucket. */

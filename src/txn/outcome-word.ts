@@ -47,6 +47,21 @@ export class OutcomeWords {
     return this.#names
   }
 
+  /** Gives the next number to `name`. False: no state has it there, because it is too long, known already or one too many. */
+  restoreName(name: string): boolean {
+    if (name.length > NAME_UNITS_MAX || this.#numbers.has(name) || this.#names.length === NAMES_MAX) return false
+    this.#names.push(name)
+    this.#numbers.set(name, this.#names.length)
+    return true
+  }
+
+  /** Whether `pack` could have given this word. */
+  has(word: number): boolean {
+    if (word === COMMITTED_WORD) return true
+    const reason = (word & 0xff) - ABORTED_WORD
+    return reason >= 0 && reason < ABORT_REASONS.length && word >>> NAME_SHIFT <= this.#names.length
+  }
+
   pack(outcome: Outcome): number {
     if (outcome.kind === 'committed') return COMMITTED_WORD
     const reason = ABORT_REASONS.indexOf(outcome.reason)

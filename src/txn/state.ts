@@ -9,19 +9,22 @@ export interface Finding {
   readonly found: 'committed' | 'aborted' | 'none'
 }
 
-/** A transaction that still needs something: votes (no outcome yet), or acknowledgements. */
+/**
+ * A transaction that still needs something: votes (no outcome yet), or acknowledgements. A value: apply.ts replaces it
+ * and never changes it, so a frozen copy of the state is a list of them.
+ */
 export interface OpenTransaction {
   readonly txid: Txid
   /** From `prepared`, milliseconds; 0 when the decision came without one. */
   readonly timeoutMs: number
   /** All of them, readers included: a retry is compared with this list. */
-  branches: readonly BranchRecord[]
-  outcome: Outcome | undefined
+  readonly branches: readonly BranchRecord[]
+  readonly outcome: Outcome | undefined
   /** In the order of their records, each branch once. */
-  findings: readonly Finding[]
+  readonly findings: readonly Finding[]
 }
 
-/** A finished transaction that waits for an operator. Never forgotten by the watermark. */
+/** A finished transaction that waits for an operator. Never forgotten by the watermark. A value, as an open one is. */
 export interface NotedTransaction {
   readonly txid: Txid
   /** Undefined when the transaction had been forgotten before the finding came. */
@@ -29,7 +32,7 @@ export interface NotedTransaction {
   /** Empty when it had finished before the finding came. */
   readonly branches: readonly BranchRecord[]
   readonly branchDigest: number
-  findings: readonly Finding[]
+  readonly findings: readonly Finding[]
 }
 
 /**

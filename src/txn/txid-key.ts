@@ -36,6 +36,11 @@ export class TxidKey {
     this.w3 = (group(txid, 28) << 16) | group(txid, 32)
   }
 
+  /** Whether the words are those of a txid: a UUID of version 7 (RFC 9562 §4.1, §4.2). */
+  get isTxid(): boolean {
+    return (this.w1 & 0xf000) === 0x7000 && this.w2 >>> 30 === 2
+  }
+
   /** RFC 9562 §5.7: the first 48 bits are the milliseconds since 1970. */
   get timeMs(): number {
     return (this.w0 >>> 0) * 0x10000 + (this.w1 >>> 16)
