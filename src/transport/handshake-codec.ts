@@ -1,10 +1,12 @@
 import { type ByteReader, type ByteWriter, CodecError } from '../base/index.ts'
 import {
   readClusterId,
+  readFlag,
   readIdentity,
   readLeader,
   readOptional,
   readWord,
+  writeFlag,
   writeIdentity,
   writeLeader,
   writeMessageText,
@@ -13,7 +15,15 @@ import {
   writeWord,
 } from './fields.ts'
 import { MAGIC } from './frame.ts'
-import { type Hello, PROTOCOL_MAJOR, PROTOCOL_MINOR, type Rejected, type Welcome } from './messages.ts'
+import {
+  type Hello,
+  type NodeIdentity,
+  type NodeRun,
+  PROTOCOL_MAJOR,
+  PROTOCOL_MINOR,
+  type Rejected,
+  type Welcome,
+} from './messages.ts'
 
 const ROLES = ['peer', 'client', 'participant'] as const
 
@@ -26,6 +36,7 @@ export function writeHello(writer: ByteWriter, message: Hello): void {
   writeOptional(writer, message.clusterId, writeText)
   writeOptional(writer, message.node, writeIdentity)
   writer.text(message.name)
+  writeRun(writer, message, message.node)
 }
 
 export function readHello(reader: ByteReader): Hello {
@@ -38,8 +49,10 @@ export function readHello(reader: ByteReader): Hello {
     node: readOptional(reader, readIdentity),
     name: reader.text(),
   }
+  const { node } = message
+  const whole = node === undefined ? message : { ...message, node: readRun(reader, node, version.protocolMinor) }
   skipNewerFields(reader, version)
-  return message
+  return whole
 }
 
 export function writeWelcome(writer: ByteWriter, message: Welcome): void {
@@ -47,6 +60,7 @@ export function writeWelcome(writer: ByteWriter, message: Welcome): void {
   writer.text(message.clusterId)
   writeIdentity(writer, message.node)
   writeOptional(writer, message.leader, writeLeader)
+  writeRun(writer, message, message.node)
 }
 
 export function readWelcome(reader: ByteReader): Welcome {
@@ -58,8 +72,9 @@ export function readWelcome(reader: ByteReader): Welcome {
     node: readIdentity(reader),
     leader: readOptional(reader, readLeader),
   }
+  const whole = { ...message, node: readRun(reader, message.node, version.protocolMinor) }
   skipNewerFields(reader, version)
-  return message
+  return whole
 }
 
 export function writeRejected(writer: ByteWriter, message: Rejected): void {
@@ -90,6 +105,25 @@ function writeVersion(writer: ByteWriter, message: Hello | Welcome): void {
 
 function readMagic(reader: ByteReader): void {
   if (reader.u32() !== MAGIC) throw new CodecError('the handshake does not begin with "CDTP"')
+}
+
+/** A field of 1.1, behind all others: readers of 1.0 skip it. */
+function writeRun(
+  writer: ByteWriter,
+  { protocolMinor }: { readonly protocolMinor: number },
+  node: NodeIdentity | undefined,
+): void {
+  if (node === undefined || protocolMinor < 1) return
+  writeOptional(writer, node.run, (into, { incarnation, doubtful }) => {
+    into.u53(incarnation)
+    writeFlag(into, doubtful)
+  })
+}
+
+function readRun(reader: ByteReader, node: NodeIdentity, protocolMinor: number): NodeIdentity {
+  if (protocolMinor < 1) return node
+  const run = readOptional(reader, (from): NodeRun => ({ incarnation: from.u53(), doubtful: readFlag(from) }))
+  return run === undefined ? node : { ...node, run }
 }
 
 /** A newer minor may append fields, which we skip. From our own version, or an older one, leftovers mean damage. */

@@ -150,6 +150,23 @@ test('peers have a cap of their own, and room again when one has gone', async ()
 })
 
 describe('newer minors', () => {
+  test('which run of a node speaks is told to 1.1, and left out for 1.0', () => {
+    const node = { ...welcome.node, run: { incarnation: 2 ** 47, doubtful: true } }
+    const through = (message: Message) => {
+      const bytes = frame(message)
+      return decodeFrame(bytes, 0, bytes.length)
+    }
+    for (const message of [
+      { ...welcome, node },
+      { ...peerHello, node },
+    ]) {
+      expect(through(message)).toEqual(message)
+      const older = { ...message, protocolMinor: 0 }
+      expect(through(older)).toEqual({ ...older, node: welcome.node })
+      expect(through(older)).not.toHaveProperty('node.run')
+    }
+  })
+
   test('fields that a newer minor appended to hello or welcome are skipped', async () => {
     await world.listen()
     const socket = await world.raw()

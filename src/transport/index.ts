@@ -33,4 +33,5 @@ export type {
   StreamHandlers,
   TlsOptions,
 } from './network.ts'
+export { minorOf } from './protocol-minor.ts'
 export { tcpNetwork } from './tcp-network.ts'

@@ -30,6 +30,16 @@ export interface NodeIdentity {
   readonly storeId: string
   /** The last log index durable in that directory: tells an older copy of it. */
   readonly durableIndex: number
+  /** The process that speaks for it now. Not known of releases before 1.1. */
+  readonly run?: NodeRun
+}
+
+/** One run of a coordinator's process. */
+export interface NodeRun {
+  /** Drawn at random at the start of the process: tells two processes apart that run on copies of one directory. */
+  readonly incarnation: number
+  /** It lost a part of its log or its votes, knows it, and counts for nothing until it has caught up. */
+  readonly doubtful: boolean
 }
 
 /** The answer of the side that listens, when it accepts. */

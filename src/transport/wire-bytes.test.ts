@@ -11,6 +11,7 @@ const txid = '01890a5d-ac96-774b-bcce-b302099a8057'
 const TXID = '01890a5dac96774bbcceb302099a8057'
 const node = { nodeId: 258, storeId: 's', durableIndex: 2 ** 32 + 5 }
 const NODE = '0102 0001 73 0000000100000005'
+const run = { incarnation: 7, doubtful: true }
 const leader = { nodeId: 2, address: 'a:1' }
 const LEADER = '0002 0003 613a31'
 const branches = [
@@ -29,8 +30,12 @@ const examples: readonly (readonly [unknown, string])[] = [
     `0000001f 01 ${MAGIC} 0001 0000 02 01 0001 63 01 ${NODE} 0001 6e`,
   ],
   [
-    { kind: 'welcome', protocolMajor: 1, protocolMinor: 2, clusterId: 'c', node, leader },
-    `00000021 02 ${MAGIC} 0001 0002 0001 63 ${NODE} 01 ${LEADER}`,
+    { kind: 'hello', protocolMajor: 1, protocolMinor: 1, role: 'peer', clusterId: 'c', node, name: 'n' },
+    `00000020 01 ${MAGIC} 0001 0001 00 01 0001 63 01 ${NODE} 0001 6e 00`,
+  ],
+  [
+    { kind: 'welcome', protocolMajor: 1, protocolMinor: 2, clusterId: 'c', node: { ...node, run }, leader },
+    `0000002b 02 ${MAGIC} 0001 0002 0001 63 ${NODE} 01 ${LEADER} 01 0000000000000007 01`,
   ],
   [{ kind: 'rejected', code: 'X', message: 'é' }, `0000000c 03 ${MAGIC} 0001 58 0002 c3a9`],
   [{ kind: 'ping', nonce: 0xdeadbeef }, '00000005 04 deadbeef'],
