@@ -1,0 +1,48 @@
+import { Prng } from '../../base/index.ts'
+import type { FleetOptions } from '../fleet/fleet.ts'
+import { seedOf } from '../kernel/hash.ts'
+import type { WorkloadSize } from '../kernel/types.ts'
+import { drawFaults } from './draw-faults.ts'
+import type { Fault } from './fault.ts'
+
+/** Everything that a run is made of, as data: drawn from the seed, and made smaller by shrinking. */
+export interface Plan {
+  readonly seed: number
+  readonly fleet: FleetOptions
+  readonly workload: WorkloadSize
+  readonly faults: readonly Fault[]
+  /** When the faults end. */
+  readonly faultsMs: number
+  /** How soon after that all must be at rest. */
+  readonly livenessMs: number
+}
+
+/** All that a seed decides. */
+export function planOf(seed: number): Plan {
+  const prng = new Prng(seedOf(seed, 'plan'))
+  const faultsMs = prng.pick([5_000, 10_000, 20_000])
+  const nodes = prng.pick([1, 3, 3, 3, 3, 3, 5, 5])
+  return {
+    seed,
+    fleet: {
+      nodes,
+      tuning: {
+        segmentBytesMax: prng.pick([32, 64, 256]) * 1024,
+        heartbeatMs: prng.pick([50, 50, 100]),
+        electionTimeoutMs: prng.pick([300, 300, 500]),
+        inFlightMessagesMax: prng.pick([2, 64]),
+        cacheBytesMax: prng.pick([2_048, 16 * 1024 * 1024]),
+      },
+      coordination: { batchBytesMax: 8 * 1024, completedBatchMax: 100 },
+      resolver: { scanMs: 1_000, graceMs: prng.pick([200, 1_000]) },
+    },
+    workload: {
+      applications: prng.between(1, 4),
+      transactions: Math.round((faultsMs / 1_000) * prng.pick([2, 10, 40])),
+      durationMs: faultsMs,
+    },
+    faults: drawFaults(new Prng(seedOf(seed, 'faults')), nodes, faultsMs),
+    faultsMs,
+    livenessMs: 60_000,
+  }
+}

@@ -1,0 +1,161 @@
+import { type ClusterId, ConcordatError, type NodeId, type Prng } from '../../base/index.ts'
+import type { CoordinatorOptions } from '../../coordinator/index.ts'
+import type { ReplicaTuning } from '../../replica/index.ts'
+import type { Resource } from '../../resources/index.ts'
+import { CoordinatorServer, type ServerConfig } from '../../server/index.ts'
+import type { RaftChecks } from '../checks/raft-checks.ts'
+import { SimDisk } from '../disk/sim-disk.ts'
+import type { Process } from '../kernel/process.ts'
+import type { Death, SimProcess } from '../kernel/types.ts'
+import type { SimWorld } from '../kernel/world.ts'
+import { nodeLogger } from './node-logger.ts'
+
+/** What all coordinators of a fleet have in common. */
+export interface FleetSettings {
+  readonly clusterId: ClusterId
+  readonly members: readonly { readonly id: NodeId; readonly address: string }[]
+  readonly tuning: Partial<ReplicaTuning>
+  readonly coordination: Partial<CoordinatorOptions>
+  readonly resolver: ServerConfig['resolver']
+  readonly resources: (process: SimProcess) => readonly Resource<unknown>[]
+}
+
+/** How long a supervisor waits before it starts a coordinator that ended by itself. */
+const SUPERVISOR_MS = 300
+
+/** One coordinator's machine: its disk, and the process on it, which comes and goes. */
+export class SimNode {
+  readonly nodeId: NodeId
+  readonly name: string
+  readonly host: string
+  readonly address: string
+  readonly disk: SimDisk
+  /** A supervisor starts it again when it ended by itself. */
+  supervised = true
+  /** Why its last run ended by itself, or could not begin. */
+  lastError: Error | undefined
+  #process: Process | undefined
+  #server: CoordinatorServer | undefined
+  readonly #world: SimWorld
+  readonly #settings: FleetSettings
+  readonly #checks: RaftChecks
+  readonly #prng: Prng
+  readonly #onFatal: (node: SimNode, error: Error) => void
+
+  constructor(
+    world: SimWorld,
+    settings: FleetSettings,
+    checks: RaftChecks,
+    member: { readonly id: NodeId; readonly address: string },
+    onFatal: (node: SimNode, error: Error) => void,
+  ) {
+    this.nodeId = member.id
+    this.name = `node-${member.id}`
+    this.address = member.address
+    this.host = member.address.slice(0, member.address.lastIndexOf(':'))
+    this.#world = world
+    this.#settings = settings
+    this.#checks = checks
+    this.#prng = world.random(this.name)
+    this.#onFatal = onFatal
+    this.disk = new SimDisk(world, this.#prng)
+    world.weather.fleetHosts.add(this.host)
+  }
+
+  /** The running process, if there is one. */
+  get process(): Process | undefined {
+    return this.#process?.alive === true ? this.#process : undefined
+  }
+
+  /** The server, once it has opened its log and as long as it lives. */
+  get server(): CoordinatorServer | undefined {
+    return this.process === undefined ? undefined : this.#server
+  }
+
+  /** Starts the coordinator. Nothing happens while it runs. */
+  start(): void {
+    if (this.process !== undefined) return
+    this.#server = undefined
+    this.#process = this.#world.spawn({
+      name: this.name,
+      host: this.host,
+      main: (process) => this.#main(process as Process),
+      onDeath: (death) => this.#died(death),
+      clock: { rate: 1 + (this.#prng.below(2_001) - 1_000) / 10_000_000 },
+    })
+  }
+
+  /** Ends the process from outside; it stays down until `start`. */
+  crash(death: 'killed' | 'power'): void {
+    this.process?.kill(death)
+  }
+
+  /** SIGTERM: hands over what it can and ends. Resolves when it has ended, in whatever way. */
+  stop(): void {
+    const { process, server } = this
+    if (process === undefined) return
+    if (server === undefined) {
+      process.exit()
+      return
+    }
+    this.#world.note(this.name, 'is asked to stop (SIGTERM)')
+    this.#world.dispatch(process, () => {
+      const exit = (): void => process.exit()
+      server.stop().then(exit, exit)
+    })
+  }
+
+  async #main(process: Process): Promise<void> {
+    const { clusterId, members, tuning, coordination, resources } = this.#settings
+    const nodeChecks = this.#checks.tap(this.nodeId, () => process.alive)
+    try {
+      const server = await CoordinatorServer.start(this.#config(), nodeLogger(this.#world, process), {
+        clock: process.clock,
+        disk: this.disk.attach(process),
+        network: process.network,
+        randomFill: process.randomFill,
+        later: process.later,
+        resources: resources(process),
+        residentBytes: () => 0,
+        tuning,
+        coordination,
+        tap: nodeChecks,
+      })
+      this.#server = server
+      this.#world.note(this.name, `serves ${clusterId} with ${members.length} members`)
+      this.#fatal(process, await server.failed)
+    } catch (thrown) {
+      if (!(thrown instanceof ConcordatError)) throw thrown
+      this.#fatal(process, thrown)
+    }
+  }
+
+  /** As `concordat serve` does: it says why, and ends. */
+  #fatal(process: Process, error: Error): void {
+    if (!process.alive) return
+    this.lastError = error
+    this.#world.note(this.name, () => `can not go on: ${error.message}`)
+    this.#onFatal(this, error)
+    process.exit()
+  }
+
+  #died(death: Death): void {
+    this.disk.processDied(death)
+    if (death === 'exit' && this.supervised) this.#world.after(SUPERVISOR_MS, () => this.supervised && this.start())
+  }
+
+  #config(): ServerConfig {
+    const { clusterId, members, resolver } = this.#settings
+    return {
+      cluster: clusterId,
+      node: this.nodeId,
+      data: '/data',
+      members: [...members],
+      resources: [],
+      raft: { heartbeatMs: 50, electionTimeoutMs: 300 },
+      transactions: { openMax: 10_000, keepMs: 3_600_000, keepCount: 100_000 },
+      resolver,
+      log: { level: 'silent' },
+    }
+  }
+}

@@ -1,0 +1,81 @@
+import { DecisionsWorkload } from '../decisions/decisions-workload.ts'
+import { Injector } from '../faults/injector.ts'
+import type { Plan } from '../faults/plan.ts'
+import { SimFleet } from '../fleet/fleet.ts'
+import type { MakeWorkload } from '../kernel/types.ts'
+import { type Failure, type Note, SimWorld } from '../kernel/world.ts'
+
+/** What a run came to. */
+export interface RunReport {
+  readonly seed: number
+  readonly failure: Failure | undefined
+  /** Equal for two runs that did the same. */
+  readonly hash: string
+  readonly simulatedMs: number
+  readonly steps: number
+  readonly marks: ReadonlyMap<string, number>
+  readonly tally: Readonly<Record<string, number>>
+  readonly fatals: readonly { readonly node: string; readonly code: string; readonly atMs: number }[]
+}
+
+export interface RunOptions {
+  readonly onNote?: ((note: Note) => void) | undefined
+  readonly makeWorkload?: MakeWorkload | undefined
+}
+
+/** How often the world is asked whether it has come to rest. */
+const LOOK_MS = 250
+
+/**
+ * One run: safety while faults happen, then everything is healed, and within a bound of time all must be at rest:
+ * everything decided, every lock free, all ledgers equal.
+ */
+export async function simulate(plan: Plan, options: RunOptions = {}): Promise<RunReport> {
+  const world = new SimWorld({ seed: plan.seed, onNote: options.onNote })
+  const fleet = new SimFleet(world, plan.fleet)
+  const makeWorkload: MakeWorkload = options.makeWorkload ?? ((...parts) => new DecisionsWorkload(...parts))
+  const workload = makeWorkload(world, fleet, plan.workload)
+  const injector = new Injector(world, fleet, workload, plan)
+  world.onStep = (owner) => {
+    const node = owner === undefined ? undefined : fleet.nodeOf(owner)
+    if (node !== undefined) fleet.checkStep(node)
+    workload.checkStep()
+  }
+  workload.start()
+  fleet.start(workload.resources)
+  injector.start()
+  await world.run(plan.faultsMs)
+  if (!world.failed) {
+    world.note('WORLD', 'all faults end; everything must come to rest')
+    injector.heal()
+    workload.stopLoad()
+    await rest(world, fleet, workload, plan)
+  }
+  if (!world.failed) workload.checkEnd()
+  return {
+    seed: plan.seed,
+    failure: world.failure,
+    hash: world.hash.digest,
+    simulatedMs: world.nowMs,
+    steps: world.steps,
+    marks: world.marks,
+    tally: workload.tally(),
+    fatals: fleet.fatals,
+  }
+}
+
+async function rest(
+  world: SimWorld,
+  fleet: SimFleet,
+  workload: { unsettled(): readonly string[] },
+  plan: Plan,
+): Promise<void> {
+  const boundMs = world.nowMs + plan.livenessMs
+  let reasons: readonly string[] = []
+  while (!world.failed && world.nowMs < boundMs) {
+    await world.run(world.nowMs + LOOK_MS)
+    reasons = [...fleet.unsettled(), ...workload.unsettled()]
+    if (reasons.length === 0) return
+  }
+  if (!world.failed) world.fail('liveness', `${plan.livenessMs} ms after all faults ended: ${reasons.join('; ')}`)
+}
