@@ -1,5 +1,5 @@
-import { type BranchId, type Clock, type ClusterId, type NodeId, Prng, type Txid } from '../base/index.ts'
-import type { DecisionLog } from '../replica/index.ts'
+import { assert, type BranchId, type Clock, type ClusterId, type NodeId, Prng, type Txid } from '../base/index.ts'
+import type { DecisionLog, StateRestore } from '../replica/index.ts'
 import {
   decodeCommands,
   type Knowledge,
@@ -84,6 +84,8 @@ export class Coordinator {
       apply: (payload) => this.#apply(payload),
       leading: (term) => this.#lead(term),
       following: (leader) => this.#follow(leader),
+      freeze: () => this.#ledger.freeze(),
+      restore: () => this.#restore(),
     })
   }
 
@@ -235,6 +237,24 @@ export class Coordinator {
       if (effects.length > 0) this.#carryOut(effects)
     }
     this.#leadership?.applied()
+  }
+
+  /**
+   * Whatever a coordinator has beside the ledger belongs to its leadership, which is made anew from the ledger. So the
+   * ledger may be replaced under a follower, and only there: a leader's callers wait for effects that a snapshot skips.
+   */
+  #restore(): StateRestore {
+    assert(this.#leadership === undefined, 'a leader has applied everything, so it never begins to restore')
+    const restore = this.#ledger.restore()
+    return {
+      add: (bytes) => restore.add(bytes),
+      finish: () => {
+        assert(this.#leadership === undefined, 'a node that is being restored does not lead')
+        restore.finish()
+        const { openCount, finishedCount, watermarkMs } = this.#ledger
+        this.#logger.info({ openCount, finishedCount, watermarkMs }, 'the ledger was restored from a snapshot')
+      },
+    }
   }
 
   #carryOut(effects: LedgerEffect[]): void {

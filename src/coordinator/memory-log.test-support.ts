@@ -1,5 +1,5 @@
 import type { NodeId } from '../base/index.ts'
-import type { LogIndex, Term } from '../raft/index.ts'
+import { type LogIndex, NO_INDEX, simpleConfiguration, type Term } from '../raft/index.ts'
 import type {
   DecisionLog,
   DecisionLogHandler,
@@ -11,6 +11,13 @@ import { decodeCommands, type LedgerCommand } from '../txn/index.ts'
 
 export const NODE = 1 as NodeId
 export const OTHER_NODE = 2 as NodeId
+
+/** A state machine's state after so many records. */
+export interface StateAt {
+  readonly index: number
+  /** Encodes it now: what was applied since must not show. */
+  pieces(): readonly Uint8Array[]
+}
 
 /** A DecisionLog in memory that does what a test tells it: hold back, refuse, lose the leadership at any point, replay. */
 export class MemoryLog implements DecisionLog {
@@ -38,6 +45,11 @@ export class MemoryLog implements DecisionLog {
     this.committed = committed
   }
 
+  /** What the coordinator started this log with. */
+  get handler(): DecisionLogHandler | undefined {
+    return this.#handler
+  }
+
   async start(handler: DecisionLogHandler): Promise<void> {
     this.#handler = handler
   }
@@ -62,6 +74,29 @@ export class MemoryLog implements DecisionLog {
     this.#handler?.following(OTHER_NODE)
     this.committed.push(...kept)
     this.#applyAll()
+  }
+
+  /** What this node has applied, in pieces, as a snapshot file would keep it. */
+  snapshot(): StateAt {
+    const frozen = this.#handler!.freeze()
+    const index = this.#applied
+    return {
+      index,
+      pieces: () => {
+        const pieces: Uint8Array[] = []
+        for (let piece = frozen.next(); piece !== undefined; piece = frozen.next()) pieces.push(piece)
+        frozen.close()
+        return pieces
+      },
+    }
+  }
+
+  /** Begins at a snapshot instead of the first record, or skips what this node had not applied yet. */
+  install({ index, pieces }: StateAt): void {
+    const restore = this.#handler!.restore()
+    for (const piece of pieces()) restore.add(piece)
+    restore.finish()
+    this.#applied = index
   }
 
   propose(payload: Uint8Array, { reserve = false }: ProposeOptions = {}): ProposeResult {
@@ -102,6 +137,11 @@ export class MemoryLog implements DecisionLog {
         durableIndex: index,
         serving: this.#leading,
         uncommittedBytes: 0,
+        baseIndex: NO_INDEX,
+        configuration: simpleConfiguration([NODE, OTHER_NODE]),
+        changePending: false,
+        doubtful: false,
+        transferTarget: undefined,
         followers: [],
       },
       storeId: 'memory',

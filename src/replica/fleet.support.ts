@@ -1,4 +1,4 @@
-import { type ClusterId, type NodeId, parseClusterId, parseNodeId, systemClock } from '../base/index.ts'
+import { type ClusterId, CodecError, type NodeId, parseClusterId, parseNodeId, systemClock } from '../base/index.ts'
 import {
   type Hello,
   type Listener,
@@ -10,7 +10,7 @@ import {
   type Welcome,
 } from '../transport/index.ts'
 import type { Disk } from '../wal/index.ts'
-import type { DecisionLogHandler } from './decision-log.ts'
+import type { DecisionLogHandler, FrozenState, StateRestore } from './decision-log.ts'
 import type { Member, ReplicaOptions, ReplicaTuning } from './options.ts'
 import { Replica } from './replica.ts'
 
@@ -37,6 +37,8 @@ export class Recorder implements DecisionLogHandler {
   onApply: ((text: string) => void) | undefined
   /** How much was applied when `leading` was called last. */
   appliedAtLeading = 0
+  /** How often the state was replaced by that of a snapshot. */
+  restores = 0
 
   apply(payload: Uint8Array, index: number): void {
     const text = Buffer.from(payload).toString()
@@ -54,6 +56,43 @@ export class Recorder implements DecisionLogHandler {
   following(leader: NodeId | undefined): void {
     this.leads = false
     this.followed.push(leader)
+  }
+
+  /** What was applied, as JSON, in small pieces. */
+  freeze(): FrozenState {
+    const bytes = Buffer.from(JSON.stringify({ applied: this.applied, indexes: this.indexes }))
+    let at = 0
+    return {
+      next: () => {
+        const piece = bytes.subarray(at, at + PIECE_BYTES)
+        at += piece.length
+        return piece.length > 0 ? piece : undefined
+      },
+      close: () => {},
+    }
+  }
+
+  restore(): StateRestore {
+    const pieces: Uint8Array[] = []
+    return {
+      add: (bytes) => pieces.push(Buffer.from(bytes)),
+      finish: () => {
+        const { applied, indexes } = parseFrozen(Buffer.concat(pieces).toString())
+        this.applied.splice(0, Number.POSITIVE_INFINITY, ...applied)
+        this.indexes.splice(0, Number.POSITIVE_INFINITY, ...indexes)
+        this.restores++
+      },
+    }
+  }
+}
+
+const PIECE_BYTES = 1000
+
+function parseFrozen(json: string): { readonly applied: string[]; readonly indexes: number[] } {
+  try {
+    return JSON.parse(json)
+  } catch (error) {
+    throw new CodecError(`the recorder's state is malformed: ${json.slice(0, 80)}`, { cause: error })
   }
 }
 

@@ -2,8 +2,10 @@ export type {
   DecisionLog,
   DecisionLogHandler,
   DecisionLogStatus,
+  FrozenState,
   ProposeOptions,
   ProposeResult,
+  StateRestore,
 } from './decision-log.ts'
 export {
   ApplyFailedError,
