@@ -17,6 +17,7 @@ import { acknowledgeRound } from './read-index.ts'
 import { broadcastAppend } from './replication.ts'
 import { becomeFollower } from './roles.ts'
 import { broadcastHeartbeat, sendAppend } from './sending.ts'
+import { bequeath, reviewTransfer } from './transfer.ts'
 import {
   type Configuration,
   type ConfigurationRefusal,
@@ -55,7 +56,7 @@ export function onChangeConfiguration(
 
 /** True when a change would be taken now (rule 1 above). */
 export function isChangePossible(core: Core, leading: Leadership): boolean {
-  return leading.serving && !isChangePending(core, leading)
+  return leading.serving && leading.transfer === undefined && !isChangePending(core, leading)
 }
 
 /** True while a change is not applied here, or a joint configuration is not left. */
@@ -102,7 +103,7 @@ export function settleConfiguration(core: Core): void {
   }
   const { leading } = core
   if (leading === undefined) return
-  if (!core.isVoter) stepDown(core, leading)
+  if (!core.isVoter) leave(core, leading)
   else if (leading.serving && isJoint(core.configuration)) leaveJointOnceApplied(core, leading)
 }
 
@@ -113,6 +114,7 @@ function refusalOf(core: Core, leading: Leadership, target: ConfigurationTarget,
   const retired = members.filter((node) => configuration.retired.includes(node))
   if (retired.length > 0) return refused('retired', retired)
   if (!leading.serving) return refused('notServing')
+  if (leading.transfer !== undefined) return refused('transferring')
   if (isChangePending(core, leading)) return refused('changePending')
   if (sameConfiguration(configurationTowards(configuration, target), configuration)) return refused('unchanged')
   const early = target.voters.filter((node) => !isVoterIn(configuration, node) && !hasCaughtUp(leading, node))
@@ -172,33 +174,28 @@ function followMembers(core: Core, leading: Leadership): void {
     progress.recentlyActive = true
     followers.set(peer, progress)
   }
+  reviewTransfer(core, leading)
   broadcastAppend(core)
 }
 
 /** The leader itself proposes the second step of a joint change: nobody should stay in between for long (thesis §4.3). */
 function leaveJointOnceApplied(core: Core, leading: Leadership): void {
-  if (leading.pendingConfigurationIndex > core.lastApplied) return
+  if (leading.pendingConfigurationIndex > core.lastApplied || leading.transfer !== undefined) return
   proposeByItself(core, leading, leaveJoint(core.configuration))
 }
 
 /**
- * Thesis §4.2.2: a leader that is removed leads until its removal is committed, and not longer. Before it goes it tells
- * everyone of the commit, and asks the furthest voter to campaign at once (thesis §3.10): nobody has to wait for a
- * timeout, and a group of two is not left to a node that does not know yet that it is alone.
+ * Thesis §4.2.2: a leader that is removed leads until its removal is committed, and not longer than it takes to hand over.
+ * It tells everyone of the commit, and has the furthest voter campaign (thesis §3.10): nobody has to wait for a timeout,
+ * no entry that it took is lost on the way, and a group of two is not left to a node that does not know yet that it is
+ * alone. Meanwhile it counts for nothing itself.
  */
-function stepDown(core: Core, leading: Leadership): void {
-  const { currentTerm: term, nodeId: from } = core
-  broadcastHeartbeat(core)
-  const to = furthestVoter(core, leading)
-  if (to !== undefined) core.outbox.send({ kind: 'timeoutNow', from, to, term })
-  becomeFollower(core, term, undefined)
-}
-
-function furthestVoter(core: Core, leading: Leadership): NodeId | undefined {
-  let best: NodeId | undefined
-  for (const voter of core.configuration.voters) {
-    if (!leading.isActive(voter)) continue
-    if (best === undefined || leading.countedMatch(voter) > leading.countedMatch(best)) best = voter
+function leave(core: Core, leading: Leadership): void {
+  if (leading.transfer !== undefined) return
+  if (!leading.isLeaving) {
+    leading.isLeaving = true
+    broadcastHeartbeat(core)
+    if (bequeath(core, leading)) return
   }
-  return best
+  becomeFollower(core, core.currentTerm, undefined)
 }

@@ -13,6 +13,7 @@ import {
   NO_INDEX,
   type RaftEffect,
   type RaftOptions,
+  type ReadKey,
   type RecoveredState,
   type Role,
   type SnapshotPosition,
@@ -64,8 +65,11 @@ export class Core {
 
   /** A part of the log or the vote was lost: this node does not count (doubt.ts). */
   isDoubtful: boolean
-  /** An index behind all that was committed when the doubt began, once a leader has told it. */
+  /** An index at or behind all that was committed when the doubt began, once a leader has told it. */
   doubtFloor: LogIndex | undefined = undefined
+  /** How a leader is asked for it. */
+  doubtReadKey: ReadKey | undefined = undefined
+  doubtTicksLeft = 0
 
   /** Defined exactly while this node leads. */
   leading: Leadership | undefined = undefined

@@ -1,6 +1,6 @@
 import { isVoterIn } from './configuration.ts'
 import type { Core } from './core.ts'
-import type { Configuration, LogIndex } from './types.ts'
+import type { Configuration, LogIndex, ReadIndexResponse } from './types.ts'
 
 // A doubtful node D lost a part of its log, or its votes, to damage (Alagappan et al., "Protocol-Aware Recovery for
 // Consensus-Based Storage", FAST 2018, show what comes of it when such a node takes part as if nothing had happened).
@@ -12,14 +12,17 @@ import type { Configuration, LogIndex } from './types.ts'
 //
 // So the one dangerous moment is the end of the doubt. D ends it when it applies a configuration C" in which it votes,
 // directly after a configuration C' in which it did not, if C" was committed after the doubt began. Why this is safe:
-// - No candidate X can win any more by a vote that D forgot. X asked before the doubt began, so its log has not C"
-//   applied, and not C' either, or it would not count D: its log lacks C". But C" was committed by a quorum Q without D
-//   (it is no voter in C'), and a quorum that X could complete with D's vote is one of C' or of the configuration before
-//   it, so a node other than D is in both: either it voted for X in a higher term before it could acknowledge C", and
-//   then C" was not committed in this term, or it holds C" and refuses X (§5.4.1).
-// - D holds everything up to C", from a log that holds all that was committed. Whoever D votes for now holds C" too.
-// - A vote that D gives a second time in one term can only go to a candidate whose log has C", and the first one's can't
-//   win.
+// - No candidate X can win any more by a vote that D forgot. X asked before the doubt began, when nobody had applied C".
+//   It counts D, so it had not applied C' either; and whoever has C" in its log has applied C' (election.ts): X lacks C".
+//   Now C" was committed in some term by a quorum Q of C', in which D is not. A quorum that D's vote would complete for X,
+//   in a higher term, overlaps Q, since neighbouring configurations do, and not in D. A node of both either voted for X
+//   first, and then did not acknowledge C" in its lower term; or it holds C", and then refuses X (§5.4.1).
+//   The quorum without D overlaps every quorum that a forgotten vote could complete: that is the whole point.
+// - X in the term of C", or a lower one: D votes in none below it, and in that very term only for a candidate that has
+//   C" in its log, as D has. There is none: who leads the term made C", and nobody else can have an entry of it when it
+//   campaigns in it.
+// - What D acknowledged and forgot, and was committed by that, is in the log of whoever made C" (a leader elected
+//   without D, as above), so D holds it again.
 //
 // "After the doubt began" is not to be seen from D's own log: it may lack C" of an EARLIER doubt, which the leader sends
 // it again. Therefore D asks its leader, as a reader would, for an index that is at least as high as all that was
@@ -27,6 +30,24 @@ import type { Configuration, LogIndex } from './types.ts'
 //
 // Nothing of this depends on what made the leader take D's vote away, so an operator may do it as well as the leader by
 // itself (rebuilding.ts).
+
+/** A tick on a node that does not lead. One in doubt asks whoever leads what was committed, until it is told. */
+export function tickDoubt(core: Core): void {
+  if (!core.isDoubtful || core.doubtFloor !== undefined || core.leader === undefined) return
+  core.doubtTicksLeft--
+  if (core.doubtTicksLeft > 0) return
+  core.doubtTicksLeft = core.options.electionTimeoutTicks
+  // Always the same question: an answer to its first asking is as good as one to its last.
+  core.doubtReadKey ??= core.forwardedReads.newKey()
+  const { nodeId: from, leader: to, currentTerm: term, doubtReadKey: readKey } = core
+  core.outbox.send({ kind: 'readIndex', from, to, term, readKey })
+}
+
+/** A leader answered: whatever was committed when this node came up is not behind that index. */
+export function noteDoubtFloor(core: Core, response: ReadIndexResponse): void {
+  if (!core.isDoubtful || response.readKey !== core.doubtReadKey || !response.granted) return
+  core.doubtFloor ??= response.index
+}
 
 /** A configuration took the place of `before`. Ends the doubt of a node that was not a voter, and now is. */
 export function clearDoubt(core: Core, before: Configuration, lastIndexBefore: LogIndex): void {

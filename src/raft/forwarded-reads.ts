@@ -1,4 +1,5 @@
 import type { Core } from './core.ts'
+import { noteDoubtFloor } from './doubt.ts'
 import type { ReadId, ReadIndexResponse, ReadKey } from './types.ts'
 
 /**
@@ -15,9 +16,15 @@ export class ForwardedReads {
 
   /** Notes a read that waits for `ticks` at most. */
   add(readId: ReadId, ticks: number): ReadKey {
+    const readKey = this.newKey()
+    this.#waiting.set(readKey, { readId, ticksLeft: ticks })
+    return readKey
+  }
+
+  /** A key that nobody has used. */
+  newKey(): ReadKey {
     const readKey = this.#nextKey
     this.#nextKey = (readKey + 1) as ReadKey
-    this.#waiting.set(readKey, { readId, ticksLeft: ticks })
     return readKey
   }
 
@@ -67,6 +74,7 @@ export function forwardRead(core: Core, readId: ReadId): void {
  * The leader answered. Its term does not matter: a quorum confirmed it after the read had begun, whoever leads by now.
  */
 export function onReadIndexResponse(core: Core, response: ReadIndexResponse): void {
+  noteDoubtFloor(core, response)
   const readId = core.forwardedReads.take(response.readKey)
   if (readId === undefined) return
   if (response.granted) core.outbox.emit({ kind: 'readReady', readId, index: response.index })

@@ -18,6 +18,8 @@ export class Leadership {
   uncommittedBytes = 0
   /** The leadership is being handed over. */
   transfer: Transfer | undefined = undefined
+  /** This leader was removed, and has begun to hand over. */
+  isLeaving = false
   /**
    * No change of the members is taken before this entry is applied (etcd-io/raft: pendingConfIndex). At first the last
    * entry of the log as the leader found it, which may be a change of an earlier leader.

@@ -3,6 +3,7 @@ import { applyCommitted, onLoadedForApply } from './commit.ts'
 import { onCompact } from './compaction.ts'
 import { onChangeConfiguration, settleConfiguration } from './configuration-change.ts'
 import { Core } from './core.ts'
+import { tickDoubt } from './doubt.ts'
 import {
   meetHigherTerm,
   onHardStateDurable,
@@ -143,6 +144,7 @@ export class Raft {
     const core = this.#core
     if (core.leading === undefined) {
       tickForwardedReads(core)
+      tickDoubt(core)
       tickElection(core)
     } else {
       tickCheckQuorum(core)

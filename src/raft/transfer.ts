@@ -13,6 +13,8 @@ import type { LogIndex } from './types.ts'
 export interface Transfer {
   readonly target: NodeId
   ticksLeft: number
+  /** The leader began it by itself, because it was removed: nobody waits for its end. */
+  readonly isFarewell: boolean
 }
 
 /** The shell wants another leader: `to`, or whoever is furthest. */
@@ -31,8 +33,27 @@ export function onTransferLeadership(core: Core, to: NodeId | undefined): void {
     core.outbox.emit({ kind: 'transferFailed', reason: 'noTarget' })
     return
   }
-  leading.transfer = { target, ticksLeft: core.options.electionTimeoutTicks }
+  beginTransfer(core, leading, target, false)
+}
+
+/** A leader that was removed hands over to whoever is furthest. @returns false when there is nobody */
+export function bequeath(core: Core, leading: Leadership): boolean {
+  const heir = furthestHeir(core, leading)
+  if (heir !== undefined) beginTransfer(core, leading, heir, true)
+  return heir !== undefined
+}
+
+function beginTransfer(core: Core, leading: Leadership, target: NodeId, isFarewell: boolean): void {
+  leading.transfer = { target, ticksLeft: core.options.electionTimeoutTicks, isFarewell }
   continueTransfer(core, target)
+}
+
+/** The members changed: nothing can be handed to a node that has no vote any more. */
+export function reviewTransfer(core: Core, leading: Leadership): void {
+  const { transfer } = leading
+  if (transfer === undefined || isVoterIn(core.configuration, transfer.target)) return
+  leading.transfer = undefined
+  if (!transfer.isFarewell) core.outbox.emit({ kind: 'transferFailed', reason: 'noTarget' })
 }
 
 /**
@@ -52,7 +73,7 @@ export function tickTransfer(core: Core): void {
   transfer.ticksLeft--
   if (transfer.ticksLeft > 0) return
   core.leading!.transfer = undefined
-  core.outbox.emit({ kind: 'transferFailed', reason: 'timeout' })
+  if (!transfer.isFarewell) core.outbox.emit({ kind: 'transferFailed', reason: 'timeout' })
 }
 
 /** The voter that needs least to take over, among those that are alive; the first by number of equal ones. */
