@@ -1,5 +1,5 @@
-import { type ContractWorld, resourceContract } from '../../../resources/resource.contract.ts'
 import { postgres } from '../../../resources/index.ts'
+import { type ContractWorld, resourceContract } from '../../../resources/resource.contract.ts'
 import { Loopback } from '../loopback.support.ts'
 import { type SimPgClient, SimPgPool, SimPostgres } from './index.ts'
 

@@ -1,7 +1,6 @@
 import { ErrorListeners } from '../listeners.ts'
 import { type QueryTarget, SimPgQuery, type SimPgQueryConfig, type SimPgResult, Unsynced } from './pg-query.ts'
-import type { PgRequest } from './protocol.ts'
-import type { PgWire } from './wire.ts'
+import type { PgRequest, PgWire } from './protocol.ts'
 
 /** `pg`'s connection below the client, as far as our adapter and queries use it. */
 export class SimPgConnection implements QueryTarget {

@@ -1,7 +1,9 @@
 import type { Host } from '../host.ts'
 import { SimPool, withinTime } from '../pool.ts'
+import { DriverWire } from '../wire.ts'
 import { SimPgClient } from './pg-client.ts'
-import { PgWire } from './wire.ts'
+import type { PgFailure, PgRequest, PgResult } from './protocol.ts'
+import { PG_WORDS } from './words.ts'
 
 export interface SimPgPoolOptions {
   /** The server's name. */
@@ -49,10 +51,18 @@ export class SimPgPool {
 
   async #open(): Promise<SimPgClient> {
     let client: SimPgClient | undefined
-    const wire = await PgWire.open(this.#host, this.#options.database, (error) => {
-      client?.onLost(error)
-      if (client !== undefined) this.#lost(client)
-    })
+    const { database } = this.#options
+    const startup = { kind: 'startup' } as const
+    const wire = await DriverWire.open<PgRequest, PgResult, PgFailure>(
+      this.#host,
+      database,
+      startup,
+      PG_WORDS,
+      (error) => {
+        client?.onLost(error)
+        if (client !== undefined) this.#lost(client)
+      },
+    )
     client = new SimPgClient(wire)
     return client
   }

@@ -1,6 +1,6 @@
 import type { Row } from '../store/index.ts'
+import type { Completed } from '../wire.ts'
 import type { PgResult, PgStatement } from './protocol.ts'
-import type { Completed } from './wire.ts'
 
 /** What `pg` gives back for a statement. */
 export interface SimPgResult {
@@ -66,7 +66,7 @@ export class SimPgQuery {
   }
 
   /** Everything came: as `pg` does it, one message after the other. */
-  handleCompleted({ results, error }: Completed, connection: unknown): void {
+  handleCompleted({ results, error }: Completed<PgResult>, connection: unknown): void {
     for (const result of results) {
       this.#rows = result.rows
       this.handleCommandComplete({ text: messageOf(result) }, connection)

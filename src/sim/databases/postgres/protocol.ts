@@ -1,4 +1,5 @@
 import type { Row } from '../store/index.ts'
+import type { Answer, DriverWire } from '../wire.ts'
 
 /** What a driver sends. */
 export type PgRequest =
@@ -13,11 +14,10 @@ export interface PgStatement {
   readonly values: readonly unknown[]
 }
 
-export type PgAnswer =
-  | { readonly kind: 'ready'; readonly pid: number }
-  | { readonly kind: 'done'; readonly results: readonly PgResult[]; readonly error: PgFailure | undefined }
-  /** The connection closes after it. */
-  | { readonly kind: 'fatal'; readonly error: PgFailure }
+export type PgAnswer = Answer<PgResult, PgFailure>
+
+/** A driver's end of a connection. */
+export type PgWire = DriverWire<PgRequest, PgResult, PgFailure>
 
 export interface PgResult {
   /** The command's words, for example `PREPARE TRANSACTION`. */

@@ -1,0 +1,10 @@
+/** A simulated MariaDB server, and drivers' pools that lead to it. */
+export {
+  type SimMysqlConnection,
+  SimMysqlPool,
+  type SimMysqlPoolOptions,
+  type SimMysqlPromiseConnection,
+  type SimMysqlPromisePool,
+  type SimMysqlResult,
+} from './mysql2.ts'
+export { SimMariadb, type SimMariadbOptions } from './server.ts'
