@@ -2,6 +2,7 @@ import type { Clock, ClusterId, NodeId } from '../base/index.ts'
 import {
   type Raft,
   type RaftEffect,
+  type RaftMessage,
   type RaftOptions,
   type ReadKey,
   type RecoveredState,
@@ -83,6 +84,8 @@ export interface RaftTap {
   opened(raft: Raft, recovered: RecoveredState): void
   /** The core was stepped; `effects` are about to be carried out, in this order. */
   stepped(effects: readonly RaftEffect[]): void
+  /** This message leaves now: all that it promises is on disk. */
+  sent(message: RaftMessage): void
 }
 
 const MIB = 1024 * 1024

@@ -32,6 +32,8 @@ export interface RaftDriverOptions {
   readonly onFatal: (error: Error) => void
   /** Sees the effects of each turn before they are carried out. */
   readonly onStepped?: ((effects: readonly RaftEffect[]) => void) | undefined
+  /** Sees each message that leaves. */
+  readonly onSent?: ((message: RaftMessage) => void) | undefined
 }
 
 /**
@@ -212,6 +214,7 @@ export class RaftDriver {
   }
 
   #send(message: RaftMessage): void {
+    this.#options.onSent?.(message)
     if (this.#options.send(message)) return
     // Only a leader's stream of entries has a position that must go back; everything else is repeated by its sender.
     if (message.kind === 'appendEntries') this.enqueue({ kind: 'unreachable', peer: message.to })

@@ -77,6 +77,7 @@ export class Replica implements DecisionLog {
       takePeerRecords: (writes) => this.#takePeerRecords(writes),
       onFatal,
       onStepped: options.tap && ((effects) => options.tap?.stepped(effects)),
+      onSent: options.tap && ((message) => options.tap?.sent(message)),
     })
     this.#links = new PeerLinks({
       replica: options,

@@ -63,6 +63,9 @@ export class RaftChecks {
         }
         commitIndex = status.commitIndex
       },
+      sent: (message) => {
+        if (alive()) this.#sent(message)
+      },
     }
   }
 
@@ -74,17 +77,12 @@ export class RaftChecks {
     switch (effect.kind) {
       case 'write':
         this.#write(nodeId, effect)
-        for (const message of effect.unlocks) this.#send(nodeId, message)
-        break
-      case 'send':
-        this.#send(nodeId, effect.message)
         break
       case 'apply':
         for (const entry of effect.entries) this.#apply(nodeId, core, entry)
         break
       case 'roleChanged':
         if (effect.role === 'leader') this.#leader(nodeId, effect.term)
-        if (effect.role === 'candidate') this.#vote(nodeId, effect.term, nodeId)
         break
       case 'installSnapshot':
         this.#logs.get(nodeId)?.beginAt(effect.snapshot, effect.keepsLog)
@@ -117,9 +115,11 @@ export class RaftChecks {
     }
   }
 
-  #send(nodeId: NodeId, message: RaftMessage): void {
-    if (message.kind !== 'requestVoteResponse' || message.preVote || !message.voteGranted) return
-    this.#vote(nodeId, message.term, message.to)
+  /** A vote counts when it leaves: one that a crash took from the disk was never given. */
+  #sent(message: RaftMessage): void {
+    const { from, to, term } = message
+    if (message.kind === 'requestVote' && !message.preVote) this.#vote(from, term, from)
+    if (message.kind === 'requestVoteResponse' && !message.preVote && message.voteGranted) this.#vote(from, term, to)
   }
 
   #vote(nodeId: NodeId, term: number, candidate: NodeId): void {

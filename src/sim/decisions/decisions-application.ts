@@ -3,6 +3,7 @@ import { RemoteCoordinators } from '../../client/index.ts'
 import { silentLogger } from '../../coordinator/index.ts'
 import type { BranchRecord } from '../../txn/index.ts'
 import type { SimProcess, Victim } from '../kernel/types.ts'
+import { participantOf } from './decisions-resource.ts'
 import type { DecisionsWorkload } from './decisions-workload.ts'
 import { BRANCHES, type DecisionRecord } from './record.ts'
 
@@ -12,7 +13,7 @@ const PATIENCE_MS = 5_000
 const PREPARED: readonly BranchRecord[] = BRANCHES.map((branch) => ({
   branch,
   kind: 'local',
-  participant: `database-${branch}`,
+  participant: participantOf(branch),
   vote: 'commit',
   evidence: undefined,
 }))
@@ -50,6 +51,7 @@ export class DecisionsApplication implements Victim {
         txid: makeTxid(process.clock.wallMs(), random),
         told: undefined,
         settled: false,
+        ended: [undefined, undefined],
       }
       if (!process.alive) return
       this.records.push(record)
@@ -103,6 +105,14 @@ export class DecisionsApplication implements Victim {
   }
 
   #acknowledge(port: RemoteCoordinators, record: DecisionRecord, txid: Txid): void {
+    for (const branch of BRANCHES) {
+      const how = record.ended[branch]
+      // Forgotten is either aborted, or ended and acknowledged by somebody else.
+      const told = record.told ?? how ?? 'aborted'
+      if (how !== undefined && how !== told)
+        this.#workload.world.fail('P1', `${txid} was ${told}, and a branch is ${how}`)
+      record.ended[branch] = told
+    }
     port.ack(txid, BRANCHES)
     record.settled = true
   }

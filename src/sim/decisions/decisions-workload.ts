@@ -2,6 +2,7 @@ import type { Txid } from '../../base/index.ts'
 import type { Reply } from '../../coordinator/index.ts'
 import type { FleetView, SimProcess, Victim, Workload, WorkloadSize, World } from '../kernel/types.ts'
 import { DecisionsApplication } from './decisions-application.ts'
+import { decisionsResource } from './decisions-resource.ts'
 import type { DecisionRecord } from './record.ts'
 
 /**
@@ -38,7 +39,10 @@ export class DecisionsWorkload implements Workload {
     return this.#loading
   }
 
-  readonly resources = (_process: SimProcess) => []
+  readonly resources = (_process: SimProcess) => [
+    decisionsResource(0, () => this.#records),
+    decisionsResource(1, () => this.#records),
+  ]
 
   /** Average pause of one application between two transactions. */
   get pauseMs(): number {
@@ -69,8 +73,12 @@ export class DecisionsWorkload implements Workload {
 
   checkStep(): void {}
 
-  /** Every coordinator knows what applications were told. */
+  /** P1, and P3: every coordinator knows what applications were told. */
   checkEnd(): void {
+    for (const { txid, ended } of this.#records.values()) {
+      if (ended[0] !== ended[1])
+        this.#world.fail('P1', `${txid} is ${ended[0]} in one database and ${ended[1]} in the other`)
+    }
     for (const { nodeId, knowledge } of this.#fleet.coordinators()) {
       for (const { txid, told } of this.#records.values()) {
         const { kind } = knowledge(txid)

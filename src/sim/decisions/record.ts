@@ -5,8 +5,10 @@ export interface DecisionRecord {
   readonly txid: Txid
   /** The last final word. */
   told: 'committed' | 'aborted' | undefined
-  /** Who wants to know is still alive, or will be again. */
+  /** The application has ended its branches, or knows that somebody else did. */
   settled: boolean
+  /** How each branch ended in its pretended database. */
+  readonly ended: ['committed' | 'aborted' | undefined, 'committed' | 'aborted' | undefined]
 }
 
 /** The branches of every transaction here. */
