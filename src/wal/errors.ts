@@ -3,6 +3,13 @@ import { ConcordatError } from '../base/index.ts'
 const KEEP = 'Nothing was changed. Do not delete or edit the file by hand: other nodes may hold what it lost.'
 
 /**
+ * Where damage lies. `beforeLastMark`: a mark on disk proves that the bytes were there, so acknowledged records are
+ * lost. `behindLastMark`: no mark speaks of them; the last write may or may not have been acknowledged. `unknown`: a
+ * header or a whole file is bad, or a mark itself.
+ */
+export type DamagePlace = 'beforeLastMark' | 'behindLastMark' | 'unknown'
+
+/**
  * Bytes that were surely on disk are bad, or missing. The log is never cut for it, because a cut could lose a
  * promise that was given: the node must not start with this directory.
  */
@@ -12,16 +19,17 @@ export class WalDamagedError extends ConcordatError {
   readonly file: string
   /** Where in the file the damage begins, in bytes. */
   readonly offset: number
+  readonly place: DamagePlace
 
-  constructor(file: string, offset: number, what: string, options?: ErrorOptions) {
+  constructor(file: string, offset: number, what: string, place: DamagePlace = 'unknown') {
     super(
       `the log is damaged: ${file}, byte ${offset}: ${what}. This is not a torn last write, so it is not repaired. ${KEEP} ` +
         'Copy the directory, check the disk, then restore it from an intact copy of this very node, ' +
         'or replace the node by one with a new node id.',
-      options,
     )
     this.file = file
     this.offset = offset
+    this.place = place
   }
 }
 

@@ -1,5 +1,5 @@
 import { crc32 } from 'node:zlib'
-import { assert, type Brand, ByteReader, ByteWriter, type ClusterId, type NodeId } from '../base/index.ts'
+import { assert, type Brand, ByteReader, ByteWriter, type ClusterId, CodecError, type NodeId } from '../base/index.ts'
 
 /**
  * The log's bytes. All numbers are big-endian. docs/data-on-disk.md tells the same with examples.
@@ -34,6 +34,8 @@ import { assert, type Brand, ByteReader, ByteWriter, type ClusterId, type NodeId
  * acknowledged, and is cut. Anything bad before a mark, or followed by valid data, is damage, and nothing is cut.
  */
 export const SEGMENT_HEADER_BYTES = 128
+/** No segment is larger: a reader holds one in memory. */
+export const SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
 /** Where the first batch begins. Its own page, so that no later write touches the header's page again. */
 export const DATA_OFFSET = 4096
 /** length, type, crc32. */
@@ -118,7 +120,17 @@ export function decodeSegmentHeader(bytes: Buffer): DecodedHeader {
   const major = reader.u16()
   const minor = reader.u16()
   if (major !== FORMAT_MAJOR) return { kind: 'otherVersion', version: `${major}.${minor}` }
-  const header: SegmentHeader = {
+  try {
+    return { kind: 'header', header: readFields(reader, major, minor) }
+  } catch (error) {
+    // A good checksum over what no version writes.
+    if (error instanceof CodecError) return bad(`the segment header makes no sense: ${error.message}`)
+    throw error
+  }
+}
+
+function readFields(reader: ByteReader, major: number, minor: number): SegmentHeader {
+  return {
     major,
     minor,
     number: reader.u53(),
@@ -128,7 +140,6 @@ export function decodeSegmentHeader(bytes: Buffer): DecodedHeader {
     nodeId: reader.u16() as NodeId,
     clusterId: reader.raw(reader.u8()).toString('latin1') as ClusterId,
   }
-  return { kind: 'header', header }
 }
 
 /** The store's part of every record's seed. */
@@ -227,6 +238,7 @@ export function encodeMark(target: Buffer, at: number, position: number, salt: n
 export function decodeMark(bytes: Buffer, at: number, position: number, salt: number): Mark | undefined {
   if (bytes[at + 4] !== MARK_TYPE || at + MARK_BYTES > bytes.length) return undefined
   if (recordSize(bytes, at, at + MARK_BYTES, position, salt) !== MARK_BYTES) return undefined
+  if (!isU53(bytes, at + RECORD_HEAD_BYTES)) return undefined
   const reader = new ByteReader(bytes, at + RECORD_HEAD_BYTES, at + MARK_BYTES)
   return { syncedUpTo: reader.u53(), bytes: reader.u32(), count: reader.u32() }
 }
@@ -237,9 +249,14 @@ export function encodeBegin(position: number): Buffer {
   return writer.finish()
 }
 
-/** The position that a valid record of BEGIN_TYPE at `at` speaks of. */
-export function decodeBegin(bytes: Buffer, at: number): number {
-  return new ByteReader(bytes, at + RECORD_HEAD_BYTES, at + RECORD_HEAD_BYTES + 8).u53()
+/** The position that the valid record of BEGIN_TYPE from `at` to `end` speaks of; undefined when that cannot be one. */
+export function decodeBegin(bytes: Buffer, at: number, end: number): number | undefined {
+  if (end - at < RECORD_HEAD_BYTES + 8 || !isU53(bytes, at + RECORD_HEAD_BYTES)) return undefined
+  return new ByteReader(bytes, at + RECORD_HEAD_BYTES, end).u53()
+}
+
+function isU53(bytes: Buffer, at: number): boolean {
+  return bytes.readUInt32BE(at) < 2 ** 21
 }
 
 const MARK_BEGINS = Buffer.from([0, 0, 0, MARK_PAYLOAD_BYTES, MARK_TYPE])

@@ -1,5 +1,6 @@
 export { type Disk, type DiskFile, isOutOfSpace, type OpenOptions } from './disk.ts'
 export {
+  type DamagePlace,
   WalClosedError,
   WalDamagedError,
   WalFailedError,
@@ -17,4 +18,5 @@ export type { DiskOperation, Draw, Fate, MemoryDiskOptions } from './memory-faul
 export { nodeDisk } from './node-disk.ts'
 export type { StoredRecord } from './recovery.ts'
 export type { WalIdentity } from './segment.ts'
+export { type SetAside, type SetAsideOptions, setAsideDamagedLog } from './set-aside.ts'
 export { Wal, type WalOptions, type WalRecord, type WalStats } from './wal.ts'

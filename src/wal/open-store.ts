@@ -1,10 +1,11 @@
 import { assert } from '../base/index.ts'
 import type { Disk } from './disk.ts'
-import { WalNotEmptyError } from './errors.ts'
+import { WalDamagedError, WalNotEmptyError } from './errors.ts'
 import { DATA_OFFSET, storeSalt } from './format.ts'
 import { isLockFile } from './lock-file.ts'
 import { recover, type StoredRecord } from './recovery.ts'
 import {
+  isAside,
   isUnfinished,
   makeSegment,
   readHeader,
@@ -40,6 +41,10 @@ export async function openStore(
   onRecord: (record: StoredRecord) => void,
 ): Promise<OpenedStore> {
   const names = await disk.list(directory)
+  const aside = names.find(isAside)
+  if (aside !== undefined) {
+    throw new WalDamagedError(`${directory}/${aside}`, 0, 'a damaged log was being set aside, and it was not finished')
+  }
   const numbers = names.flatMap((name) => segmentNumber(name) ?? []).sort((a, b) => a - b)
   const place = { disk, directory, identity }
   const first = numbers[0]

@@ -1,6 +1,6 @@
 import { assert } from '../base/index.ts'
 import { isOutOfSpace, writeAll } from './disk.ts'
-import { WalDamagedError } from './errors.ts'
+import { type DamagePlace, WalDamagedError } from './errors.ts'
 import {
   BEGIN_TYPE,
   DATA_OFFSET,
@@ -153,7 +153,9 @@ class LogReader {
     const bytes = await this.#load(segment)
     const scan = this.#scan(segment, bytes)
     const after = findMark(bytes, scan.end + 1, segment.base, this.#store.salt)
-    if (after >= 0) throw this.#damage(segment, scan.bad, `bad bytes, followed by a valid batch at byte ${after}`)
+    if (after >= 0) {
+      throw this.#damage(segment, scan.bad, `bad bytes, followed by a valid batch at byte ${after}`, 'beforeLastMark')
+    }
     segment.dataEnd = scan.end
     if (this.#last === undefined || scan.batches > 0) {
       this.#last = scan
@@ -183,10 +185,11 @@ class LogReader {
       const mark = decodeMark(bytes, end, segment.base + end, salt)
       const batchEnd = mark === undefined ? lengthUpToZeros(bytes) : end + MARK_BYTES + mark.bytes
       if (hasLostSector(bytes, bad, batchEnd)) return undefined
-      return this.#damage(segment, bad, 'bad bytes, too many of them to rule out a valid record behind')
+      const what = 'bad bytes, too many of them to rule out a valid record behind'
+      return this.#damage(segment, bad, what, 'behindLastMark')
     }
     if (found < 0 || hasLostSector(bytes, bad, found)) return undefined
-    return this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`)
+    return this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`, 'behindLastMark')
   }
 
   async #load(segment: Segment): Promise<Buffer> {
@@ -238,13 +241,19 @@ class LogReader {
     const before = this.#last
     if (before === undefined) return
     if (syncedUpTo > this.#verifiedEnd) {
-      throw this.#damage(before.segment, before.bad, `synced bytes are bad up to position ${syncedUpTo}`)
+      throw this.#damage(
+        before.segment,
+        before.bad,
+        `synced bytes are bad up to position ${syncedUpTo}`,
+        'beforeLastMark',
+      )
     }
     if (!before.blank || !this.allSparesBlank) {
       throw this.#damage(
         before.segment,
         before.bad,
         `bad bytes, but ${segmentName(segment.number)} goes on at byte ${at}`,
+        'beforeLastMark',
       )
     }
   }
@@ -263,7 +272,7 @@ class LogReader {
     for (let at = from; at < end; ) {
       const next = at + RECORD_HEAD_BYTES + bytes.readUInt32BE(at)
       const type = bytes[at + 4]!
-      if (type === BEGIN_TYPE) this.begin = decodeBegin(bytes, at)
+      if (type === BEGIN_TYPE) this.#takeBegin(segment, at, decodeBegin(bytes, at, next))
       // A newer minor version may have records of its own, which say nothing that we must know.
       if (type < MARK_TYPE) {
         const payload = bytes.subarray(at + RECORD_HEAD_BYTES, next)
@@ -273,8 +282,15 @@ class LogReader {
     }
   }
 
-  #damage(segment: Segment, offset: number, what: string): WalDamagedError {
-    return new WalDamagedError(segmentPath(this.#store.directory, segment.number), offset, what)
+  #takeBegin(segment: Segment, at: number, begin: number | undefined): void {
+    if (begin === undefined || begin > segment.base + at) {
+      throw this.#damage(segment, at, 'a record speaks of a beginning that cannot be')
+    }
+    this.begin = begin
+  }
+
+  #damage(segment: Segment, offset: number, what: string, place?: DamagePlace): WalDamagedError {
+    return new WalDamagedError(segmentPath(this.#store.directory, segment.number), offset, what, place)
   }
 }
 
@@ -386,7 +402,8 @@ async function writeAgain(store: Store, segment: Segment, bytes: Buffer, offset:
 async function replaceSegment(store: Store, segments: Segment[], segment: Segment, content: Buffer): Promise<void> {
   for (;;) {
     try {
-      return await makeSegment(store, segment, content)
+      await makeSegment(store, segment, content)
+      return
     } catch (error) {
       const spare = segments.at(-1)
       if (!isOutOfSpace(error) || spare === undefined || spare === segment) throw error

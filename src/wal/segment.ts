@@ -3,10 +3,12 @@ import { type Disk, type DiskFile, writeAll } from './disk.ts'
 import { WalDamagedError, WalIdentityError, WalVersionError } from './errors.ts'
 import {
   DATA_OFFSET,
+  type DecodedHeader,
   decodeSegmentHeader,
   encodeSegmentHeader,
   FORMAT_MAJOR,
   FORMAT_MINOR,
+  SEGMENT_BYTES_MAX,
   SEGMENT_HEADER_BYTES,
   type SegmentHeader,
 } from './format.ts'
@@ -45,6 +47,7 @@ export function segmentOf(segments: readonly Segment[], number: number): Segment
 }
 
 const SEGMENT_NAME = /^(\d{12})\.wal$/
+const ASIDE_NAME = /^\d{12}\.aside$/
 const TEMPORARY_NAME = /^\d{12}\.tmp$/
 
 /** `000000000001.wal`: names sort as numbers do. */
@@ -63,6 +66,15 @@ export function isUnfinished(name: string): boolean {
   return TEMPORARY_NAME.test(name)
 }
 
+/** Whether a file of this name is the first segment of a log that is to take a damaged one's place. */
+export function isAside(name: string): boolean {
+  return ASIDE_NAME.test(name)
+}
+
+export function asidePath(directory: string, number: number): string {
+  return `${directory}/${String(number).padStart(12, '0')}.aside`
+}
+
 export function segmentPath(directory: string, number: number): string {
   return `${directory}/${segmentName(number)}`
 }
@@ -77,13 +89,17 @@ function temporaryPath(directory: string, number: number): string {
  * whole, and a crash at any step leaves the old state or the new one.
  *
  * @param content what stands from DATA_OFFSET on; nothing for a new segment
+ * @param path its name, if not the usual one
+ * @returns its header
  */
 export async function makeSegment(
   store: Store,
   segment: Pick<Segment, 'number' | 'base' | 'size'>,
   content?: Uint8Array,
-): Promise<void> {
+  path = segmentPath(store.directory, segment.number),
+): Promise<SegmentHeader> {
   const { disk, directory } = store
+  const header = headerOf(store, segment)
   const temporary = temporaryPath(directory, segment.number)
   const file = await disk.openFile(temporary, { create: true })
   try {
@@ -92,13 +108,14 @@ export async function makeSegment(
       assert(DATA_OFFSET + content.length <= segment.size, 'a segment holds its content')
       await writeAll(file, content, DATA_OFFSET)
     }
-    await writeAll(file, encodeSegmentHeader(headerOf(store, segment)), 0)
+    await writeAll(file, encodeSegmentHeader(header), 0)
     await file.sync()
   } finally {
     await file.close()
   }
-  await disk.rename(temporary, segmentPath(directory, segment.number))
+  await disk.rename(temporary, path)
   await disk.syncDirectory(directory)
+  return header
 }
 
 /** Removes what an unfinished makeSegment left. Nobody ever read it. */
@@ -111,6 +128,17 @@ export async function removeUnfinished(disk: Disk, directory: string): Promise<v
 function headerOf(store: Store, segment: Pick<Segment, 'number' | 'base' | 'size'>): SegmentHeader {
   const { number, base, size } = segment
   return { major: FORMAT_MAJOR, minor: FORMAT_MINOR, number, base, size, storeId: store.storeId, ...store.identity }
+}
+
+/** What a file's first bytes say, whoever it belongs to and whatever it is called. */
+export async function readAnyHeader(disk: Disk, path: string): Promise<DecodedHeader> {
+  const file = await disk.openFile(path)
+  try {
+    const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES)
+    return decodeSegmentHeader(bytes.subarray(0, await file.read(bytes, 0)))
+  } finally {
+    await file.close()
+  }
 }
 
 /**
@@ -155,9 +183,12 @@ function checkHeader(
   if (header.number !== number) {
     throw new WalDamagedError(path, 0, `this is segment ${header.number} under another's name`)
   }
-  if (header.size < DATA_OFFSET) throw new WalDamagedError(path, 0, `a segment of ${header.size} bytes cannot be`)
+  if (header.size < DATA_OFFSET || header.size > SEGMENT_BYTES_MAX) {
+    throw new WalDamagedError(path, 0, `a segment of ${header.size} bytes cannot be`)
+  }
 }
 
-function nameOf(identity: WalIdentity): string {
+/** For messages. */
+export function nameOf(identity: WalIdentity): string {
   return `node ${identity.nodeId} of cluster ${identity.clusterId}`
 }

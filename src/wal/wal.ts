@@ -13,6 +13,7 @@ import {
   type Position,
   payloadBytes,
   RECORD_HEAD_BYTES,
+  SEGMENT_BYTES_MAX,
 } from './format.ts'
 import { openStore } from './open-store.ts'
 import { Reader } from './reader.ts'
@@ -71,9 +72,9 @@ export interface WalStats {
   readonly segments: number
 }
 
-const SEGMENT_BYTES_DEFAULT = 16 * 1024 * 1024
+/** @internal */
+export const SEGMENT_BYTES_DEFAULT = 16 * 1024 * 1024
 const SEGMENT_BYTES_MIN = 8 * 1024
-const SEGMENT_BYTES_MAX = 1024 * 1024 * 1024
 /** A batch that has reached this size takes no more records. */
 const BATCH_BYTES_MAX = 1024 * 1024
 const BATCH_MEMORY_BYTES = 64 * 1024
