@@ -78,8 +78,10 @@ export class Recorder implements DecisionLogHandler {
       add: (bytes) => pieces.push(Buffer.from(bytes)),
       finish: () => {
         const { applied, indexes } = parseFrozen(Buffer.concat(pieces).toString())
-        this.applied.splice(0, Number.POSITIVE_INFINITY, ...applied)
-        this.indexes.splice(0, Number.POSITIVE_INFINITY, ...indexes)
+        this.applied.length = 0
+        this.indexes.length = 0
+        for (const text of applied) this.applied.push(text)
+        for (const index of indexes) this.indexes.push(index)
         this.restores++
       },
     }
