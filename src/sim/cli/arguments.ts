@@ -1,0 +1,110 @@
+import { parseArgs } from 'node:util'
+import { type Overrides, parseKeep } from '../faults/overrides.ts'
+
+/** What the command line asks for. */
+export type Request =
+  | { readonly kind: 'help' }
+  | { readonly kind: 'replay'; readonly seed: number; readonly overrides: Overrides; readonly json: boolean }
+  | { readonly kind: 'shrink'; readonly seed: number; readonly overrides: Overrides }
+  | {
+      readonly kind: 'campaign'
+      readonly from: number
+      readonly seeds: number
+      readonly minutes: number
+      readonly jobs: number | undefined
+      readonly json: boolean
+      readonly shrink: boolean
+      readonly overrides: Overrides
+    }
+
+export const HELP = `Breaks a simulated fleet of coordinators, and says how.
+
+  npm run sim -- --seed N              one run, with its trace
+  npm run sim -- --seed N --shrink     the same, made as small as it still fails
+  npm run sim -- --seeds N [--from M]  many runs, on all cores
+  npm run sim -- --minutes M           the same, for so long
+
+  --keep 3,7:120    only these faults; 7 lasts 120 ms     --jobs J      threads
+  --transactions N  --applications N  --until MS          --json        for programs
+  --no-shrink       only name the seeds that fail
+
+Exit codes: 0 all is well, 1 a run failed, 2 wrong use, 3 the campaign was too weak (a rare branch was never reached).`
+
+/** Something on the command line can't be. */
+export class UsageError extends Error {
+  override readonly name = 'UsageError'
+}
+
+/** @throws UsageError */
+export function parseRequest(args: readonly string[]): Request {
+  const values = read(args)
+  if (values.help === true) return { kind: 'help' }
+  const overrides = overridesOf(values)
+  const json = values.json ?? false
+  if (values.seed !== undefined) {
+    const seed = whole('--seed', values.seed)
+    return values.shrink === true ? { kind: 'shrink', seed, overrides } : { kind: 'replay', seed, overrides, json }
+  }
+  const limited = values.seeds !== undefined || values.minutes !== undefined
+  return {
+    kind: 'campaign',
+    from: values.from === undefined ? 1 : whole('--from', values.from),
+    seeds: values.seeds === undefined ? Number.POSITIVE_INFINITY : whole('--seeds', values.seeds),
+    minutes:
+      values.minutes === undefined ? (limited ? Number.POSITIVE_INFINITY : 1) : positive('--minutes', values.minutes),
+    jobs: values.jobs === undefined ? undefined : whole('--jobs', values.jobs),
+    json,
+    shrink: values['no-shrink'] !== true,
+    overrides,
+  }
+}
+
+function read(args: readonly string[]) {
+  const text = { type: 'string' } as const
+  const flag = { type: 'boolean' } as const
+  try {
+    return parseArgs({
+      args: [...args],
+      options: {
+        seed: text,
+        seeds: text,
+        from: text,
+        minutes: text,
+        jobs: text,
+        keep: text,
+        transactions: text,
+        applications: text,
+        until: text,
+        json: flag,
+        shrink: flag,
+        'no-shrink': flag,
+        help: { ...flag, short: 'h' },
+      },
+    }).values
+  } catch (error) {
+    throw new UsageError((error as Error).message)
+  }
+}
+
+function overridesOf(values: ReturnType<typeof read>): Overrides {
+  const { keep, transactions, applications, until } = values
+  const kept = keep === undefined ? undefined : parseKeep(keep)
+  if (keep !== undefined && kept === undefined) throw new UsageError('--keep wants ids such as 3,7:120, or none')
+  return {
+    keep: kept,
+    transactions: transactions === undefined ? undefined : whole('--transactions', transactions),
+    applications: applications === undefined ? undefined : whole('--applications', applications),
+    faultsMs: until === undefined ? undefined : whole('--until', until),
+  }
+}
+
+function whole(flag: string, text: string): number {
+  if (!/^\d{1,15}$/.test(text)) throw new UsageError(`${flag} wants a whole number, not ${text}`)
+  return Number(text)
+}
+
+function positive(flag: string, text: string): number {
+  const value = Number(text)
+  if (!(value > 0)) throw new UsageError(`${flag} wants a positive number, not ${text}`)
+  return value
+}

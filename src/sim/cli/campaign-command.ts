@@ -1,0 +1,112 @@
+import { type CampaignState, runCampaign } from '../campaign/campaign.ts'
+import { missingMarks } from '../campaign/required-marks.ts'
+import { shrink } from '../shrink/shrink.ts'
+import { replayCommand, storyOf } from '../shrink/story.ts'
+import type { Request } from './arguments.ts'
+
+/** Failing seeds after which a campaign stops. */
+const FAILURES_MAX = 20
+/** Runs that shrinking may take. */
+const SHRINK_RUNS_MAX = 400
+
+/** Runs a campaign and prints what came of it. Resolves to the exit code. */
+export async function campaignCommand(request: Extract<Request, { kind: 'campaign' }>): Promise<number> {
+  let interrupted = false
+  process.once('SIGINT', () => {
+    interrupted = true
+  })
+  const view = new View(request.json)
+  const state = await runCampaign({
+    ...request,
+    failuresMax: FAILURES_MAX,
+    stopped: () => interrupted,
+    onProgress: (progress) => view.progress(progress),
+  })
+  view.clear()
+  const missing = missingMarks(state)
+  if (request.json) process.stdout.write(`${JSON.stringify(jsonOf(state, missing))}\n`)
+  else printEnd(state, missing)
+  const [first] = state.failures
+  if (first !== undefined && request.shrink && !request.json && !interrupted) await printShrunk(first.seed)
+  if (state.failures.length > 0) return 1
+  if (interrupted) return 130
+  return missing.length > 0 ? 3 : 0
+}
+
+async function printShrunk(seed: number): Promise<void> {
+  process.stdout.write(`\nMaking seed ${seed} smaller …\n`)
+  const shrunk = await shrink(seed, { runsMax: SHRINK_RUNS_MAX })
+  if (shrunk === undefined) {
+    process.stdout.write(
+      'It does not fail here: something outside of the seed decides as well. That is a bug of the simulator.\n',
+    )
+    return
+  }
+  process.stdout.write(`${shrunk.runs} runs later:\n\n${await storyOf(seed, shrunk.overrides)}\n`)
+}
+
+function printEnd(state: CampaignState, missing: readonly string[]): void {
+  const say = (line: string): unknown => process.stdout.write(`${line}\n`)
+  say(summaryOf(state))
+  say(`transactions: ${listOf(state.tally)}`)
+  say(`marks: ${listOf(state.marks)}`)
+  if (missing.length > 0) say(`too weak: never reached ${missing.join(', ')}`)
+  for (const { seed, failure } of state.failures) {
+    say(`seed ${seed} failed: ${failure?.check}: ${failure?.what.split('\n')[0]?.slice(0, 300)}`)
+    say(`  ${replayCommand(seed)}`)
+  }
+}
+
+function summaryOf({ runs, simulatedMs, realMs, failures }: CampaignState): string {
+  const speed = simulatedMs / Math.max(1, realMs)
+  return `${runs} runs, ${(simulatedMs / 3_600_000).toFixed(2)} simulated hours in ${(realMs / 1_000).toFixed(0)} s (${speed.toFixed(0)} times as fast), ${failures.length} failed`
+}
+
+function listOf(counts: ReadonlyMap<string, number>): string {
+  return [...counts]
+    .sort(([a], [b]) => (a < b ? -1 : 1))
+    .map(([name, count]) => `${name} ${count}`)
+    .join(', ')
+}
+
+function jsonOf(state: CampaignState, missing: readonly string[]): object {
+  return {
+    runs: state.runs,
+    simulatedMs: Math.round(state.simulatedMs),
+    realMs: Math.round(state.realMs),
+    steps: state.steps,
+    failures: state.failures.map(({ seed, failure }) => ({ seed, ...failure, replay: replayCommand(seed) })),
+    missingMarks: missing,
+    marks: Object.fromEntries(state.marks),
+    transactions: Object.fromEntries(state.tally),
+    fatals: Object.fromEntries(state.fatals),
+  }
+}
+
+/** One line that tells how far it is, where somebody watches. */
+class View {
+  readonly #shown: boolean
+  #lastMs = 0
+  #failures = 0
+
+  constructor(json: boolean) {
+    this.#shown = process.stderr.isTTY === true && !json
+  }
+
+  progress(state: CampaignState): void {
+    const fresh = state.failures.slice(this.#failures)
+    this.#failures = state.failures.length
+    if (!this.#shown) return
+    for (const { seed, failure } of fresh) {
+      this.clear()
+      process.stderr.write(`seed ${seed} failed: ${failure?.check}\n`)
+    }
+    if (state.realMs - this.#lastMs < 200) return
+    this.#lastMs = state.realMs
+    process.stderr.write(`\r\x1b[K${summaryOf(state)}`)
+  }
+
+  clear(): void {
+    if (this.#shown) process.stderr.write('\r\x1b[K')
+  }
+}
