@@ -13,4 +13,5 @@ export { type ConfigurationData, decodeConfiguration, encodeConfiguration } from
 export { ENTRY_OVERHEAD_BYTES, entriesBytes, entryBytes } from './positions.ts'
 export { Raft } from './raft.ts'
 export { emptyState } from './recovered.ts'
+export { TermRuns } from './term-runs.ts'
 export * from './types.ts'

@@ -88,3 +88,31 @@ export class ProposalTooLargeError extends ConcordatError {
     )
   }
 }
+
+/** A snapshot file does not read back as it was written, or is missing. */
+export class SnapshotDamagedError extends ConcordatError {
+  readonly code = 'SNAPSHOT_DAMAGED'
+  readonly file: string
+
+  constructor(file: string, what: string, options?: ErrorOptions) {
+    super(
+      `the snapshot ${file} can't be used: ${what}. The log before it is gone, so this node lacks a part of its state. ` +
+        'Nothing was deleted. Check the disk. In a group of several the node fetches what it lacks from the others; ' +
+        'a node on its own is restored from a backup.',
+      options,
+    )
+    this.file = file
+  }
+}
+
+/** A snapshot was written by a version whose format this one can't read. */
+export class SnapshotVersionError extends ConcordatError {
+  readonly code = 'SNAPSHOT_VERSION'
+
+  constructor(file: string, what: string) {
+    super(
+      `the snapshot ${file} can't be read by this version: ${what}. Nothing was changed. ` +
+        'Start the version of concordat that wrote it, or upgrade as its release notes say.',
+    )
+  }
+}

@@ -57,7 +57,11 @@ function write(entries: readonly Entry[], hardState?: HardState): WriteEffect {
   return { kind: 'write', writeId: 1 as WriteId, term, hardState, entries, unlocks: [] }
 }
 
-const hardState = (term: number, votedFor?: NodeId): HardState => ({ currentTerm: term as Term, votedFor })
+const hardState = (term: number, votedFor?: NodeId, commitIndex = 0): HardState => ({
+  currentTerm: term as Term,
+  votedFor,
+  commitIndex: commitIndex as LogIndex,
+})
 
 function append(target: RaftStorage, ...writes: WriteEffect[]): Promise<void> {
   return new Promise((resolve) => target.append(writes, [], resolve))

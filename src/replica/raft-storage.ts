@@ -1,9 +1,21 @@
 import { assert, type Clock, type ClusterId, type NodeId } from '../base/index.ts'
-import type { Entry, LogIndex, RecoveredState, WriteEffect } from '../raft/index.ts'
-import { type Disk, type Position, type StoredRecord, Wal, type WalRecord } from '../wal/index.ts'
-import { EntryIndex } from './entry-index.ts'
 import {
-  decodeEntries,
+  type ConfigurationData,
+  type Entry,
+  type HardState,
+  type LogIndex,
+  type RecoveredState,
+  type SnapshotPosition,
+  TermRuns,
+  type WriteEffect,
+} from '../raft/index.ts'
+import { type Disk, type Position, type Wal, type WalRecord, WalRemovedError } from '../wal/index.ts'
+import type { EntryIndex } from './entry-index.ts'
+import { EntryLoad } from './entry-load.ts'
+import {
+  encodeBase,
+  encodeBootstrap,
+  encodeDoubt,
   encodeEntries,
   encodeHardState,
   encodePeer,
@@ -11,7 +23,8 @@ import {
   RecordType,
   recordEnd,
 } from './records.ts'
-import { RecoveredLog } from './recovered-log.ts'
+import type { SnapshotStore } from './snapshot-store.ts'
+import { type RecoveredStorage, recoverStorage } from './storage-recovery.ts'
 
 /** Bounds what a load must read for one entry, and what is encoded at once. */
 const RECORD_BYTES_MAX = 256 * 1024
@@ -29,54 +42,67 @@ export interface RaftStorageOptions {
   readonly random?: () => Uint8Array
   /** A write or sync failed: called once; nothing is durable after it. */
   readonly onFailure: (error: Error) => void
+  /** What a fresh log begins with: kept, so that later changes of the configuration file change nothing. */
+  readonly bootstrap?: ConfigurationData
+  /**
+   * There are others that can bring this node back when a part of its log or of its state is lost to damage. Without
+   * them it refuses to start.
+   */
+  readonly mayRebuild?: boolean
+  /** Runs a task later in the event loop. Default setImmediate. */
+  readonly later?: ((task: () => void) => void) | undefined
 }
 
 /** Entries, votes and what we know of peers, in the durable log. Records and their recovery rule are in records.ts. */
 export class RaftStorage {
   readonly recovered: RecoveredState
-  readonly peers: ReadonlyMap<NodeId, PeerRecord>
+  readonly snapshots: SnapshotStore
+  /** The configuration in force at `recovered.lastApplied`; undefined in directories that earlier releases made. */
+  readonly configuration: ConfigurationData | undefined
+  /** What was lost and set aside when this open found damage. */
+  readonly damage: Error | undefined
   readonly #wal: Wal
   readonly #entryIndex: EntryIndex
   /** Entry bytes that go into one record, at most; a larger entry has a record of its own. */
   readonly #recordBytesMax: number
+  #terms: TermRuns
+  /** What a checkpoint repeats. */
+  readonly #peers: Map<NodeId, PeerRecord>
+  readonly #bootstrap: ConfigurationData | undefined
+  #hardState: HardState
+  #doubtful: boolean
+  #base: SnapshotPosition
   #durableIndex: LogIndex
   #lastIndex: LogIndex
   #pendingBytes = 0
-  /** Times that the log was cut: a load that was under way may find nothing. */
+  /** Times that the log was cut, at either end: a load that was under way may find nothing. */
   #cuts = 0
 
-  private constructor(wal: Wal, entryIndex: EntryIndex, log: RecoveredLog, segmentBytesMax = Number.POSITIVE_INFINITY) {
-    this.#wal = wal
+  private constructor(parts: RecoveredStorage, segmentBytesMax = Number.POSITIVE_INFINITY) {
+    const { state } = parts
+    this.#wal = parts.wal
     this.#recordBytesMax = Math.min(RECORD_BYTES_MAX, segmentBytesMax / 4)
-    this.#entryIndex = entryIndex
-    this.recovered = log.finish()
-    this.peers = log.peers
-    this.#durableIndex = this.recovered.lastIndex
-    this.#lastIndex = this.recovered.lastIndex
+    this.#entryIndex = parts.entryIndex
+    this.recovered = state
+    this.snapshots = parts.snapshots
+    this.configuration = parts.snapshots.newest?.header.configuration ?? parts.bootstrap
+    this.damage = parts.damage
+    this.#peers = new Map(parts.peers)
+    this.#bootstrap = parts.bootstrap
+    this.#hardState = state.hardState
+    this.#doubtful = state.doubtful
+    this.#base = { index: state.baseIndex, term: state.baseTerm }
+    this.#terms = new TermRuns(state.baseIndex, state.baseTerm, state.termRuns)
+    this.#durableIndex = state.lastIndex
+    this.#lastIndex = state.lastIndex
   }
 
-  /** Reads the whole log once, in bounded memory. @throws WalError… of the durable log, ReplicaLogMalformedError */
+  /**
+   * Reads the whole log once, in bounded memory, and finds the newest good snapshot.
+   * @throws WalError… of the durable log, ReplicaLogMalformedError, SnapshotDamagedError, SnapshotVersionError
+   */
   static async open(options: RaftStorageOptions): Promise<RaftStorage> {
-    const entryIndex = new EntryIndex()
-    const log = new RecoveredLog(entryIndex)
-    const wal = await Wal.open({
-      disk: options.disk,
-      directory: options.directory,
-      identity: { clusterId: options.clusterId, nodeId: options.nodeId },
-      ...(options.segmentBytesMax === undefined ? {} : { segmentBytesMax: options.segmentBytesMax }),
-      clock: options.clock,
-      ...(options.random === undefined ? {} : { random: options.random }),
-      // All of a turn comes in one append already.
-      defer: queueMicrotask,
-      onFailure: options.onFailure,
-      onRecord: (record) => log.add(record),
-    })
-    try {
-      return new RaftStorage(wal, entryIndex, log, options.segmentBytesMax)
-    } catch (error) {
-      await wal.close()
-      throw error
-    }
+    return new RaftStorage(await recoverStorage(options), options.segmentBytesMax)
   }
 
   get storeId(): string {
@@ -91,9 +117,19 @@ export class RaftStorage {
     return this.#wal.spaceLow
   }
 
+  /** What this node durably knows of its peers. */
+  get peers(): ReadonlyMap<NodeId, PeerRecord> {
+    return this.#peers
+  }
+
   /** The last entry that a restart would surely find: of the writes done, not of what Raft was told already. */
   get durableIndex(): LogIndex {
     return this.#durableIndex
+  }
+
+  /** The log begins after this entry. */
+  get base(): SnapshotPosition {
+    return this.#base
   }
 
   /** Bytes appended that are not on disk yet. */
@@ -101,41 +137,107 @@ export class RaftStorage {
     return this.#pendingBytes
   }
 
+  /** How long the oldest write that is not on disk yet has been waiting; 0 when none is. */
+  get oldestWriteAgeMs(): number {
+    return this.#wal.oldestWriteAgeMs
+  }
+
   /**
    * Appends all writes of one turn, and what was learnt of peers, as one batch of the durable log; then, once it is on
    * disk, calls `onDurable`. Calls complete in order.
    */
   append(writes: readonly WriteEffect[], peers: readonly PeerRecord[], onDurable: () => void): void {
-    const batch: Batch = { records: [], firstIndexes: [], bytes: 0 }
+    const batch = newBatch()
     let lastIndex: LogIndex | undefined
-    for (const peer of peers) addRecord(batch, RecordType.peer, encodePeer(peer))
+    for (const peer of peers) {
+      this.#peers.set(peer.nodeId, peer)
+      addRecord(batch, RecordType.peer, encodePeer(peer))
+    }
     for (const { hardState, entries } of writes) {
-      if (hardState !== undefined) addRecord(batch, RecordType.hardState, encodeHardState(hardState))
+      if (hardState !== undefined) {
+        this.#hardState = hardState
+        addRecord(batch, RecordType.hardState, encodeHardState(hardState))
+      }
       this.#addEntries(batch, entries)
       lastIndex = entries.at(-1)?.index ?? lastIndex
     }
-    const { bytes } = batch
-    this.#pendingBytes += bytes
-    const positions = this.#wal.append(batch.records, () => {
-      this.#pendingBytes -= bytes
+    this.#appendBatch(batch, () => {
       if (lastIndex !== undefined) this.#durableIndex = lastIndex
       onDurable()
     })
-    this.#note(batch.firstIndexes, positions)
+  }
+
+  /** Resolves when everything appended so far is on disk; never after a failure. */
+  flushed(): Promise<void> {
+    return new Promise((resolve) => this.#wal.append([], resolve))
+  }
+
+  /**
+   * A durable snapshot covers everything up to `through`: durably says so, then removes the files of the log that hold
+   * nothing else. Resolves when they are gone.
+   */
+  async compact(through: LogIndex): Promise<void> {
+    if (through <= this.#base.index) return
+    assert(through <= this.#lastIndex, 'only a prefix of the log is compacted')
+    const term = this.#terms.termAt(through)
+    this.#terms.compactTo(through, this.#lastIndex)
+    const row = this.#entryIndex.rowOf((through + 1) as LogIndex)
+    const keep = through === this.#lastIndex ? this.#entryIndex.endRow : row
+    assert(keep !== undefined, 'only entries that are in the log are kept')
+    this.#entryIndex.dropBefore(keep)
+    const position = keep < this.#entryIndex.endRow ? this.#entryIndex.positionAt(keep) : undefined
+    await this.#checkpoint({ index: through, term }, false, position)
+  }
+
+  /**
+   * An installed snapshot takes the place of the whole log. Resolves when that is durable, and what the log held can't
+   * come back.
+   */
+  async beginAfter(snapshot: SnapshotPosition): Promise<void> {
+    assert(snapshot.index >= this.#base.index, 'a snapshot that covers less than another is not installed')
+    this.#terms = new TermRuns(snapshot.index, snapshot.term, [])
+    this.#entryIndex.clear()
+    this.#lastIndex = snapshot.index
+    await this.#checkpoint(snapshot, true, undefined)
+  }
+
+  /** This node's log is whole again: durably forgets that it was in doubt. */
+  clearDoubt(): void {
+    this.#doubtful = false
+    const batch = newBatch()
+    addRecord(batch, RecordType.doubt, encodeDoubt(false))
+    this.#appendBatch(batch, () => {})
+  }
+
+  /**
+   * The first entry from which on the log, as far as `to`, takes no more than about `bytesMax` on disk. Entries of one
+   * record count together.
+   */
+  firstWithin(to: LogIndex, bytesMax: number): LogIndex {
+    const index = this.#entryIndex
+    const last = index.rowOf(to)
+    const begin = (this.#base.index + 1) as LogIndex
+    if (last === undefined) return begin
+    const row = index.rowFrom(Math.max(0, index.positionAt(last) - bytesMax) as Position)
+    return row === index.firstRow ? begin : index.firstIndexAt(row)
   }
 
   /**
    * Reads durable entries `from`…`to` back: at least the first, then as many as fit in about `bytesMax`.
-   * Fewer, even none, only when they were overwritten meanwhile: then nobody needs them any more.
+   * Fewer, even none, only when they were overwritten or compacted meanwhile: then nobody needs them any more.
    */
   async load(from: LogIndex, to: LogIndex, bytesMax: number): Promise<Entry[]> {
-    // A load may have waited for room, and the log was cut and ends before it by now.
-    if (from > this.#lastIndex) return []
+    // A load may have waited for room, and the log was cut before or behind it by now.
+    if (from > this.#lastIndex || from <= this.#base.index) return []
     const row = this.#entryIndex.rowOf(from)
-    assert(row >= 0, 'only entries that are in the log are loaded')
-    const load = new Load(this.#entryIndex, row, from, to, bytesMax)
+    assert(row !== undefined, 'only entries that are in the log are loaded')
+    const load = new EntryLoad(this.#entryIndex, row, from, to, bytesMax)
     const cuts = this.#cuts
-    await this.#wal.readRange(this.#entryIndex.positionAt(row), bytesMax, (record) => load.visit(record))
+    try {
+      await this.#wal.readRange(this.#entryIndex.positionAt(row), bytesMax, (record) => load.visit(record))
+    } catch (error) {
+      if (!(error instanceof WalRemovedError)) throw error
+    }
     assert(load.entries.length > 0 || cuts !== this.#cuts, 'what is in the log reads back')
     return load.entries
   }
@@ -144,10 +246,35 @@ export class RaftStorage {
     return this.#wal.close()
   }
 
+  /**
+   * Writes again all that must outlive the files before it, and then removes these.
+   * @param keepFrom where the first entry lies that is still in the log, if one is
+   */
+  async #checkpoint(base: SnapshotPosition, discard: boolean, keepFrom: Position | undefined): Promise<void> {
+    this.#base = base
+    this.#cuts++
+    const batch = newBatch()
+    addRecord(batch, RecordType.base, encodeBase({ position: base, discard }))
+    addRecord(batch, RecordType.hardState, encodeHardState(this.#hardState))
+    addRecord(batch, RecordType.doubt, encodeDoubt(this.#doubtful))
+    if (this.#bootstrap !== undefined) addRecord(batch, RecordType.bootstrap, encodeBootstrap(this.#bootstrap))
+    for (const peer of this.#peers.values()) addRecord(batch, RecordType.peer, encodePeer(peer))
+    const [position] = await new Promise<readonly Position[]>((resolve) => {
+      const positions = this.#appendBatch(batch, () => {
+        // Writes complete in order, so a discarded log's own completions came before this one.
+        this.#durableIndex = discard ? base.index : higher(this.#durableIndex, base.index)
+        resolve(positions)
+      })
+    })
+    await this.#wal.removeBefore(keepFrom ?? position!)
+  }
+
   #addEntries(batch: Batch, entries: readonly Entry[]): void {
     const [first] = entries
     if (first === undefined) return
     if (first.index <= this.#lastIndex) this.#cuts++
+    this.#terms.truncateFrom(first.index)
+    for (const { index, term } of entries) this.#terms.append(index, term)
     this.#lastIndex = entries.at(-1)!.index
     for (let start = 0; start < entries.length; ) {
       const end = recordEnd(entries, start, this.#recordBytesMax)
@@ -156,12 +283,17 @@ export class RaftStorage {
     }
   }
 
-  #note(firstIndexes: readonly (LogIndex | undefined)[], positions: readonly Position[]): void {
+  #appendBatch({ records, firstIndexes, bytes }: Batch, onDurable: () => void): readonly Position[] {
+    this.#pendingBytes += bytes
+    const positions = this.#wal.append(records, () => {
+      this.#pendingBytes -= bytes
+      onDurable()
+    })
     assert(positions.length === firstIndexes.length, 'every record has its place')
-    for (let i = 0; i < positions.length; i++) {
-      const firstIndex = firstIndexes[i]
-      if (firstIndex !== undefined) this.#entryIndex.put(firstIndex, positions[i]!)
+    for (const [at, firstIndex] of firstIndexes.entries()) {
+      if (firstIndex !== undefined) this.#entryIndex.put(firstIndex, positions[at]!)
     }
+    return positions
   }
 }
 
@@ -172,47 +304,16 @@ interface Batch {
   bytes: number
 }
 
-function addRecord(batch: Batch, type: number, payload: Buffer, firstIndex?: LogIndex): void {
+function newBatch(): Batch {
+  return { records: [], firstIndexes: [], bytes: 0 }
+}
+
+function addRecord(batch: Batch, type: number, payload: Uint8Array, firstIndex?: LogIndex): void {
   batch.records.push({ type, payload })
   batch.firstIndexes.push(firstIndex)
   batch.bytes += payload.length
 }
 
-/** One `load` under way: picks the wanted entries out of the records that pass by. */
-class Load {
-  readonly entries: Entry[] = []
-  readonly #index: EntryIndex
-  readonly #from: LogIndex
-  readonly #to: LogIndex
-  #row: number
-  #bytesLeft: number
-
-  constructor(index: EntryIndex, row: number, from: LogIndex, to: LogIndex, bytesMax: number) {
-    this.#index = index
-    this.#row = row
-    this.#from = from
-    this.#to = to
-    this.#bytesLeft = bytesMax
-  }
-
-  /** False: enough. */
-  visit(record: StoredRecord): boolean {
-    // The log was cut below here while the disk was read.
-    if (this.#row >= this.#index.rows) return false
-    // Between the records that count lie others: hard states, peers, and entries that were overwritten later.
-    if (record.position !== this.#index.positionAt(this.#row)) return true
-    this.#row++
-    const end = this.#row < this.#index.rows ? this.#index.firstIndexAt(this.#row) - 1 : this.#to
-    const last = Math.min(end, this.#to)
-    decodeEntries(record.payload, (entry) => {
-      if (entry.index >= this.#from && entry.index <= last) this.#take(entry)
-    })
-    return this.#bytesLeft > 0 && last < this.#to
-  }
-
-  #take(entry: Entry): void {
-    if (this.#bytesLeft <= 0) return
-    this.#bytesLeft -= entry.data.length
-    this.entries.push(entry)
-  }
+function higher(a: LogIndex, b: LogIndex): LogIndex {
+  return a > b ? a : b
 }

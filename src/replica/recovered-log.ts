@@ -1,9 +1,29 @@
 import type { NodeId } from '../base/index.ts'
-import { type HardState, type LogIndex, NO_INDEX, NO_TERM, type RecoveredState, type TermRun } from '../raft/index.ts'
+import {
+  type ConfigurationData,
+  type HardState,
+  type LogIndex,
+  NO_INDEX,
+  NO_TERM,
+  type RecoveredState,
+  type SnapshotPosition,
+  type Term,
+  type TermRun,
+} from '../raft/index.ts'
 import type { Position } from '../wal/index.ts'
 import type { EntryIndex } from './entry-index.ts'
 import { ReplicaLogMalformedError } from './errors.ts'
-import { decodeEntries, decodeHardState, decodePeer, type PeerRecord, RecordType } from './records.ts'
+import {
+  type BaseRecord,
+  decodeBase,
+  decodeBootstrap,
+  decodeDoubt,
+  decodeEntries,
+  decodeHardState,
+  decodePeer,
+  type PeerRecord,
+  RecordType,
+} from './records.ts'
 
 /** A record as the durable log hands it out. */
 interface LogRecord {
@@ -12,6 +32,19 @@ interface LogRecord {
   readonly position: Position
 }
 
+/** What the records and the newest good snapshot are together. */
+export type Recovery =
+  | {
+      readonly kind: 'whole'
+      readonly state: RecoveredState
+      /** The snapshot takes the place of the whole log, which a base record has to say before anything is appended. */
+      readonly beginsAnew: boolean
+    }
+  /** The log begins after this entry, and no good snapshot reaches as far: a part of the state is lost. */
+  | { readonly kind: 'lacking'; readonly base: SnapshotPosition }
+
+const BEFORE_ALL: SnapshotPosition = { index: NO_INDEX, term: NO_TERM }
+
 /**
  * Folds the records of the durable log, one after the other, into what Raft must know at start-up (the recovery rule
  * of records.ts). Keeps no entry's bytes: memory is bounded by the entry index.
@@ -19,13 +52,40 @@ interface LogRecord {
 export class RecoveredLog {
   readonly peers = new Map<NodeId, PeerRecord>()
   readonly #entryIndex: EntryIndex
-  readonly #termRuns: TermRun[] = []
-  #hardState: HardState = { currentTerm: NO_TERM, votedFor: undefined, commitIndex: NO_INDEX }
+  #termRuns: TermRun[] = []
+  #hardState: HardState | undefined
+  #doubtful = false
+  #bootstrap: ConfigurationData | undefined
+  #base = BEFORE_ALL
+  /**
+   * The first entry that was found, or would be. Above 1 when older segments were removed; the first record of what is left
+   * may even be one that a later record replaces from an earlier entry on.
+   */
+  #firstIndex: LogIndex | undefined
   #lastIndex: LogIndex = NO_INDEX
 
   /** @param entryIndex is filled with the place of every record of entries */
   constructor(entryIndex: EntryIndex) {
     this.#entryIndex = entryIndex
+  }
+
+  /** Nothing that a node promises was ever written. */
+  get isBlank(): boolean {
+    const isEmpty = this.#firstIndex === undefined && this.#base.index === NO_INDEX
+    return isEmpty && this.#hardState === undefined && !this.#doubtful
+  }
+
+  get hardState(): HardState {
+    return this.#hardState ?? { currentTerm: NO_TERM, votedFor: undefined, commitIndex: NO_INDEX }
+  }
+
+  get isDoubtful(): boolean {
+    return this.#doubtful
+  }
+
+  /** The configuration that the log began with. Undefined in directories of earlier releases. */
+  get bootstrap(): ConfigurationData | undefined {
+    return this.#bootstrap
   }
 
   /** Takes the next record. @throws ReplicaLogMalformedError when it does not fit what came before */
@@ -42,36 +102,110 @@ export class RecoveredLog {
         this.peers.set(peer.nodeId, peer)
         break
       }
+      case RecordType.base:
+        this.#addBase(decodeBase(record.payload), record.position)
+        break
+      case RecordType.doubt:
+        this.#doubtful = decodeDoubt(record.payload)
+        break
+      case RecordType.bootstrap:
+        this.#bootstrap = decodeBootstrap(record.payload)
+        break
       default:
         throw new ReplicaLogMalformedError(`a record of the unknown type ${record.type} at position ${record.position}`)
     }
   }
 
-  /** What Raft starts with. */
-  finish(): RecoveredState {
-    const lastTerm = this.#termRuns.at(-1)?.term ?? NO_TERM
-    // The hard state is written before entries of its term, so a log that is ahead of it was not written by us.
-    if (lastTerm > this.#hardState.currentTerm) {
+  /**
+   * What Raft starts with, from the log and the newest good snapshot.
+   *
+   * A snapshot is of what was committed, so a log that does not hold its last entry ends before it, or holds entries
+   * instead that were never committed: then the log begins anew behind the snapshot. A log that holds it goes on.
+   *
+   * @throws ReplicaLogMalformedError
+   */
+  finish(snapshot: SnapshotPosition = BEFORE_ALL): Recovery {
+    const base = this.#base
+    if ((this.#firstIndex ?? 1) > base.index + 1) {
       throw new ReplicaLogMalformedError(
-        `the last entry is of term ${lastTerm}, but the node only knew term ${this.#hardState.currentTerm}`,
+        `it begins with entry ${this.#firstIndex}, and nothing says what became of those before it`,
       )
     }
-    return {
-      hardState: this.#hardState,
-      baseIndex: NO_INDEX,
-      baseTerm: NO_TERM,
-      termRuns: this.#termRuns,
-      lastIndex: this.#lastIndex,
-      lastApplied: NO_INDEX,
-      doubtful: false,
+    if (base.index > snapshot.index) return { kind: 'lacking', base }
+    const beginsAnew = !this.#holds(snapshot)
+    const log = beginsAnew ? this.#beginAfter(snapshot) : this.#cutBefore(base)
+    // The hard state is written before entries of its term, so a log that is ahead of it was not written by us.
+    const lastTerm = log.termRuns.at(-1)?.term ?? log.baseTerm
+    if (lastTerm > this.hardState.currentTerm) {
+      throw new ReplicaLogMalformedError(
+        `the last entry is of term ${lastTerm}, but the node only knew term ${this.hardState.currentTerm}`,
+      )
     }
+    const state = { hardState: this.hardState, ...log, lastApplied: snapshot.index, doubtful: this.#doubtful }
+    return { kind: 'whole', state, beginsAnew }
+  }
+
+  #holds({ index, term }: SnapshotPosition): boolean {
+    const base = this.#base
+    if (index > base.index) return index <= this.#lastIndex && this.#termAt(index) === term
+    if (term === base.term) return true
+    throw new ReplicaLogMalformedError(
+      `entry ${index} is of term ${term} in the snapshot, and of term ${base.term} in the log`,
+    )
+  }
+
+  #beginAfter({ index, term }: SnapshotPosition) {
+    this.#entryIndex.clear()
+    return { baseIndex: index, baseTerm: term, termRuns: [], lastIndex: index }
+  }
+
+  #cutBefore({ index, term }: SnapshotPosition) {
+    const keep = this.#entryIndex.rowOf((index + 1) as LogIndex)
+    this.#entryIndex.dropBefore(
+      this.#lastIndex === index ? this.#entryIndex.endRow : (keep ?? this.#entryIndex.firstRow),
+    )
+    const termRuns = this.#termRuns.flatMap((run, at): TermRun[] => {
+      const end = (this.#termRuns[at + 1]?.firstIndex ?? this.#lastIndex + 1) - 1
+      if (end <= index) return []
+      return [{ term: run.term, firstIndex: Math.max(run.firstIndex, index + 1) as LogIndex }]
+    })
+    return { baseIndex: index, baseTerm: term, termRuns, lastIndex: this.#lastIndex }
   }
 
   #addHardState(state: HardState): void {
-    if (state.currentTerm < this.#hardState.currentTerm) {
-      throw new ReplicaLogMalformedError(`the term falls from ${this.#hardState.currentTerm} to ${state.currentTerm}`)
+    const { currentTerm } = this.hardState
+    if (state.currentTerm < currentTerm) {
+      throw new ReplicaLogMalformedError(`the term falls from ${currentTerm} to ${state.currentTerm}`)
     }
     this.#hardState = state
+  }
+
+  #addBase({ position, discard }: BaseRecord, at: Position): void {
+    const { index } = position
+    if (discard) {
+      this.#entryIndex.clear()
+      this.#termRuns = []
+      this.#firstIndex = (index + 1) as LogIndex
+    } else if (index < this.#base.index) {
+      throw new ReplicaLogMalformedError(`the log's begin falls from ${this.#base.index} to ${index} at position ${at}`)
+    } else if (this.#firstIndex !== undefined) {
+      this.#checkBase(position, at)
+      this.#base = position
+      return
+    }
+    // Without any entry found so far, those up to this one were removed, or even some behind it: a later base tells.
+    this.#base = position
+    this.#lastIndex = index
+  }
+
+  /** A base among entries: the log held its entry when it was written, and nothing committed ever changes. */
+  #checkBase({ index, term }: SnapshotPosition, at: Position): void {
+    const held = index >= this.#firstIndex! ? this.#termAt(index) : this.#base.index === index ? this.#base.term : term
+    if (index > this.#lastIndex || held !== term) {
+      throw new ReplicaLogMalformedError(
+        `entry ${index} of term ${term} is said to be covered at position ${at}, and the log does not hold it`,
+      )
+    }
   }
 
   #addEntries(record: LogRecord): void {
@@ -86,20 +220,32 @@ export class RecoveredLog {
   }
 
   #beginRecord(index: LogIndex, position: Position): void {
-    if (index < 1 || index > this.#lastIndex + 1) {
+    const isFirst = this.#firstIndex === undefined
+    if (index <= this.#base.index || (!isFirst && index > this.#lastIndex + 1)) {
       throw new ReplicaLogMalformedError(
-        `entry ${index} at position ${position} leaves a gap after entry ${this.#lastIndex}`,
+        `entry ${index} at position ${position} leaves a gap after entry ${this.#lastIndex}, or was covered already`,
       )
     }
     this.#entryIndex.put(index, position)
     // Raft §5.3: a later write at or below the last index replaces that suffix.
     while ((this.#termRuns.at(-1)?.firstIndex ?? NO_INDEX) >= index) this.#termRuns.pop()
+    if (isFirst || index < this.#firstIndex!) this.#firstIndex = index
+    this.#lastIndex = (index - 1) as LogIndex
   }
 
-  #addEntry(index: LogIndex, term: TermRun['term']): void {
-    const lastTerm = this.#termRuns.at(-1)?.term ?? NO_TERM
+  #addEntry(index: LogIndex, term: Term): void {
+    const lastTerm = this.#termRuns.at(-1)?.term ?? this.#termBefore(index)
     if (term < lastTerm) throw new ReplicaLogMalformedError(`entry ${index} has term ${term}, after term ${lastTerm}`)
-    if (term > lastTerm) this.#termRuns.push({ term, firstIndex: index })
+    if (this.#termRuns.length === 0 || term > lastTerm) this.#termRuns.push({ term, firstIndex: index })
     this.#lastIndex = index
+  }
+
+  /** The term of the entry before the first one that is known, as far as it is. */
+  #termBefore(index: LogIndex): Term {
+    return index === this.#base.index + 1 ? this.#base.term : NO_TERM
+  }
+
+  #termAt(index: LogIndex): Term | undefined {
+    return this.#termRuns.findLast((run) => run.firstIndex <= index)?.term
   }
 }
