@@ -35,6 +35,14 @@ test(`every safety property holds after each step of ${SCHEDULES} random schedul
     'readReady',
     'leadershipLost',
     'backPressure',
+    'simple',
+    'joint',
+    'damaged',
+    'doubtCleared',
+    'change: notCaughtUp',
+    'change: changePending',
+    'change: notServing',
+    'change: transferring',
   ]) {
     expect(marks.get(name) ?? 0, `how often "${name}" happened`).toBeGreaterThan(SCHEDULES / 100)
   }

@@ -1,5 +1,18 @@
 import { assert, type NodeId } from '../../base/index.ts'
-import type { Entry, LogIndex, RaftMessage, ReadId, Term, WriteEffect } from '../types.ts'
+import { decodeConfiguration } from '../configuration-codec.ts'
+import { hasQuorum } from '../quorum.ts'
+import {
+  type Configuration,
+  type Entry,
+  EntryKind,
+  type LogIndex,
+  type RaftMessage,
+  type RaftStatus,
+  type ReadId,
+  type Term,
+  type WriteEffect,
+} from '../types.ts'
+import type { ModelSnapshot } from './model-disk.ts'
 import type { WorldNode } from './world.ts'
 
 /**
@@ -7,7 +20,6 @@ import type { WorldNode } from './world.ts'
  * what is on the disks, never from what a node believes.
  */
 export class Checks {
-  readonly #voters: readonly NodeId[]
   readonly #leaders = new Map<Term, NodeId>()
   /** Who voted for whom, for ever: a crash does not free a voter from its promise. */
   readonly #votes = new Map<string, NodeId>()
@@ -21,8 +33,11 @@ export class Checks {
   /** Things that happened, so that a test can prove that they did. */
   readonly marks = new Map<string, number>()
 
-  constructor(voters: readonly NodeId[]) {
-    this.#voters = voters
+  /** The newest that anybody applied. */
+  configuration: Configuration
+
+  constructor(configuration: Configuration) {
+    this.configuration = configuration
   }
 
   mark(name: string): void {
@@ -67,7 +82,7 @@ export class Checks {
     if (message.kind !== 'appendEntriesResponse' || !message.success) return
     // Once a later term is on disk, its leader may have replaced what this answer is about.
     if (hardState.currentTerm > message.term || message.matchIndex === 0) return
-    const known = entries[message.matchIndex - 1]
+    const known = node.disk.snapshot?.state[message.matchIndex - 1] ?? entries[message.matchIndex - 1]
     assert(known !== undefined, 'an acknowledged entry is not on disk')
     if (node.world.leaderOf(message.term) !== undefined) {
       const theirs = node.world.leaderOf(message.term)!.log[message.matchIndex - 1]
@@ -81,8 +96,27 @@ export class Checks {
     const known = this.committed[entry.index - 1]
     if (known === undefined) {
       this.committed.push(entry)
+      if (entry.kind === EntryKind.configuration) this.configuration = decodeConfiguration(entry.data).configuration
       this.#committedIn.push(node.raft!.status().currentTerm)
     } else assert(sameEntry(known, entry), 'State Machine Safety: two nodes applied different entries')
+  }
+
+  /** A node starts from its disk: what its hard state calls committed is there, and is what was committed. */
+  onRecovered({ disk }: WorldNode): void {
+    const { commitIndex } = disk.hardState
+    if (commitIndex === 0) return
+    const entry = disk.entries[commitIndex - 1]
+    assert(entry !== undefined, 'a hard state calls committed what is not on disk')
+    const known = this.committed[commitIndex - 1]
+    if (known !== undefined) assert(sameEntry(known, entry), 'a hard state calls committed what is not')
+    this.mark('commitIndexRecovered')
+  }
+
+  /** A snapshot is what the group agreed on, up to where it says. */
+  onRestore(node: WorldNode, { position, state }: ModelSnapshot): void {
+    assert(position.index > node.appliedCount, 'a state machine never goes back')
+    assert(state.length === position.index && state.at(-1)!.term === position.term, 'a snapshot is where it says')
+    assert(sameEntry(state.at(-1), this.committed[position.index - 1]), 'State Machine Safety: a snapshot differs')
   }
 
   onRead(readId: ReadId, groupCommitIndex: number): void {
@@ -108,8 +142,13 @@ export class Checks {
     return this.#readFloors.size
   }
 
-  /** After each step: what this node says of itself, and that committed entries are on a majority of the disks. */
-  afterStep(node: WorldNode, nodes: readonly WorldNode[]): void {
+  /** A node lost its vote, and is in doubt for that. What it may do with its next vote is Election Safety's to judge. */
+  forgetVotes(node: NodeId): void {
+    for (const key of this.#votes.keys()) if (key.endsWith(`:${node}`)) this.#votes.delete(key)
+  }
+
+  /** After each step: what this node says of itself, and that committed entries can't get lost. */
+  afterStep(node: WorldNode, was: RaftStatus, nodes: readonly WorldNode[]): void {
     const { raft, log, disk } = node
     if (raft !== undefined) {
       raft.validate()
@@ -118,32 +157,50 @@ export class Checks {
       assert(status.lastIndex === log.length, 'all entries of the log were given to the disk')
       assert(status.lastApplied === node.appliedCount, 'lastApplied counts what was handed to apply')
       const { durableIndex } = status
-      if (durableIndex > 0)
+      if (durableIndex > 0 && !node.snapshots.isAhead && !this.#isCovered(node, durableIndex))
         assert(sameEntry(disk.entries[durableIndex - 1], log[durableIndex - 1]), 'durableIndex lies')
-      if (status.commitIndex > node.commitIndex) this.#onCommit(node, status.commitIndex, nodes)
+      if (status.commitIndex > node.commitIndex) this.#onCommit(node, was, status, nodes)
       node.commitIndex = status.commitIndex
     }
     const last = this.committed.at(-1)
-    if (last !== undefined) this.#assertDurable(last, nodes)
+    if (last !== undefined) this.#assertSafe(last, nodes)
   }
 
-  #onCommit(node: WorldNode, commitIndex: LogIndex, nodes: readonly WorldNode[]): void {
+  /** A durable snapshot counts, whether the entries were written or not. */
+  #isCovered({ disk }: WorldNode, index: number): boolean {
+    return index <= (disk.snapshot?.position.index ?? 0)
+  }
+
+  #onCommit(node: WorldNode, was: RaftStatus, is: RaftStatus, nodes: readonly WorldNode[]): void {
+    const { commitIndex } = is
     const entry = node.log[commitIndex - 1]
     assert(entry !== undefined, 'only entries of the log are committed')
-    this.#assertDurable(entry, nodes)
-    const { role, currentTerm } = node.raft!.status()
-    if (role === 'leader') assert(entry.term === currentTerm, '§5.4.2: a leader counted replicas of an earlier term')
+    if (was.role === 'leader') {
+      assert(entry.term === was.currentTerm, '§5.4.2: a leader counted replicas of an earlier term')
+      // A configuration that came in force in this very step may have decided already.
+      const isDurable = [was.configuration, is.configuration].some((each) => this.#isOnQuorum(each, entry, nodes))
+      assert(isDurable, 'a committed entry is not on a quorum of the disks')
+    }
     const known = this.committed[commitIndex - 1]
     if (known !== undefined)
       assert(sameEntry(known, entry), 'State Machine Safety: two nodes committed different entries')
   }
 
-  #assertDurable(entry: Entry, nodes: readonly WorldNode[]): void {
-    let count = 0
-    for (const { id, disk } of nodes) {
-      if (this.#voters.includes(id) && sameEntry(disk.entries[entry.index - 1], entry)) count++
+  /** Of nodes in doubt, it is not known what they had acknowledged before. */
+  #isOnQuorum(configuration: Configuration, entry: Entry, nodes: readonly WorldNode[]): boolean {
+    return hasQuorum(configuration, (voter) => {
+      const node = nodes.find(({ id }) => id === voter)
+      return node !== undefined && (node.disk.isDoubtful || holds(node, entry))
+    })
+  }
+
+  /** The last committed entry is out of danger: no quorum of those that lack it can elect a leader. */
+  #assertSafe(entry: Entry, nodes: readonly WorldNode[]): void {
+    const isWithout = (voter: NodeId) => {
+      const node = nodes.find(({ id }) => id === voter)
+      return node === undefined || !(node.disk.isDoubtful || holds(node, entry))
     }
-    assert(count * 2 > this.#voters.length, 'a committed entry is not on a majority of the disks')
+    assert(!hasQuorum(this.configuration, isWithout), 'a quorum lacks a committed entry')
   }
 
   #onVote(node: WorldNode, term: Term, candidate: NodeId): void {
@@ -155,6 +212,11 @@ export class Checks {
     assert(known === undefined || known === candidate, 'a node voted twice in one term')
     this.#votes.set(key, candidate)
   }
+}
+
+function holds({ disk }: WorldNode, entry: Entry): boolean {
+  const covering = disk.snapshot?.state[entry.index - 1]
+  return sameEntry(disk.entries[entry.index - 1], entry) || sameEntry(covering, entry)
 }
 
 /** The same entry, byte for byte; the simulated data are never copied. */

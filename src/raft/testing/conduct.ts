@@ -1,5 +1,16 @@
 import { assert, type NodeId } from '../../base/index.ts'
-import type { Entry, RaftEffect, RaftEvent, RaftOptions, RaftStatus, RequestVote, Term } from '../types.ts'
+import { isVoterIn } from '../configuration.ts'
+import { hasQuorum } from '../quorum.ts'
+import type {
+  Configuration,
+  Entry,
+  RaftEffect,
+  RaftEvent,
+  RaftOptions,
+  RaftStatus,
+  RequestVote,
+  Term,
+} from '../types.ts'
 
 /**
  * How one run of a node has to behave towards elections: pre-vote, check-quorum, and loyalty to a live leader.
@@ -24,8 +35,12 @@ export class Conduct {
     if (event.kind === 'unreachable' && event.peer === status.leader) this.#heardLeaderAt = Number.NEGATIVE_INFINITY
     if (event.kind !== 'receive') return
     const { message } = event
-    if (message.kind === 'appendEntries' && message.term >= status.currentTerm) this.#heardLeaderAt = this.#ticks
-    if (message.kind === 'appendEntriesResponse' && message.term === status.currentTerm) {
+    const isLeaders = message.kind === 'appendEntries' || message.kind === 'installSnapshot'
+    if (isLeaders && message.term >= status.currentTerm) this.#heardLeaderAt = this.#ticks
+    const isAnswer = message.kind === 'appendEntriesResponse' || message.kind === 'installSnapshotResponse'
+    // Thesis §6.2 counts who answers; a node in doubt does not count.
+    const isInDoubt = message.kind === 'appendEntriesResponse' && message.doubtful
+    if (isAnswer && !isInDoubt && message.term === status.currentTerm) {
       this.#heardAt.set(message.from, this.#ticks)
     }
     if (message.kind === 'requestVoteResponse' && message.preVote && message.voteGranted) {
@@ -49,17 +64,28 @@ export class Conduct {
     }
     for (const effect of effects) {
       if (effect.kind !== 'roleChanged') continue
-      if (effect.role === 'candidate') this.#onCandidate(effect.term)
+      // Thesis §3.10: a leader that hands over vouches for the campaign.
+      const isHeir = event.kind === 'receive' && event.message.kind === 'timeoutNow'
+      if (effect.role === 'candidate' && !isHeir) this.#onCandidate(effect.term, was.configuration)
+      if (effect.role !== 'follower') this.#onCampaign(was)
       if (effect.role === 'leader') this.#leaderSince = this.#ticks
     }
-    if (is.role === 'leader') this.#onLeads()
+    // New voters get the time that a new leader gets.
+    if (was.configuration !== is.configuration) this.#leaderSince = this.#ticks
+    if (is.role === 'leader') this.#onLeads(is.configuration)
+  }
+
+  #onCampaign({ configuration, doubtful, lastApplied, commitIndex }: RaftStatus): void {
+    assert(isVoterIn(configuration, this.#options.nodeId), 'a node without a vote never campaigns')
+    assert(!doubtful, 'a node in doubt never campaigns')
+    assert(lastApplied === commitIndex, 'nobody campaigns with a configuration that may be outdated')
   }
 
   #onRequest(request: RequestVote, was: RaftStatus, log: readonly Entry[], effects: readonly RaftEffect[]): void {
     const { electionTimeoutTicks } = this.#options
     const isLoyal =
       was.role === 'leader' || (was.leader !== undefined && this.#ticks - this.#heardLeaderAt < electionTimeoutTicks)
-    if (isLoyal && request.term > was.currentTerm) {
+    if (isLoyal && !request.leadershipTransfer && request.term > was.currentTerm) {
       assert(effects.length === 0, 'thesis §4.2.3: who hears a live leader ignores requests for votes')
     }
     const answers = effects.flatMap((effect) => {
@@ -67,6 +93,8 @@ export class Conduct {
       return effect.kind === 'write' ? effect.unlocks : []
     })
     if (!answers.some((answer) => answer.kind === 'requestVoteResponse' && answer.voteGranted)) return
+    assert(!was.doubtful, 'a node in doubt never votes')
+    assert(!was.configuration.retired.includes(request.from), 'nobody votes for a node that is known to be removed')
     const last = log.at(-1)
     const lastTerm = last?.term ?? 0
     const isUpToDate =
@@ -74,19 +102,17 @@ export class Conduct {
     assert(isUpToDate, '§5.4.1: nobody votes, nor pre-votes, for a log that lacks entries of its own')
   }
 
-  #onCandidate(term: Term): void {
-    const { voters } = this.#options.configuration
+  #onCandidate(term: Term, configuration: Configuration): void {
     const grants = this.#preVotes.get(term)
-    const count = voters.filter((voter) => voter === this.#options.nodeId || grants?.has(voter)).length
-    assert(count * 2 > voters.length, 'thesis §9.6: nobody raises its term without a quorum of pre-votes')
+    const isGranted = (voter: NodeId) => voter === this.#options.nodeId || grants?.has(voter) === true
+    assert(hasQuorum(configuration, isGranted), 'thesis §9.6: nobody raises its term without a quorum of pre-votes')
   }
 
-  #onLeads(): void {
-    const { voters } = this.#options.configuration
+  #onLeads(configuration: Configuration): void {
     const patience = 2 * this.#options.electionTimeoutTicks
     if (this.#ticks - this.#leaderSince <= patience) return
     const isHeard = (voter: NodeId) => this.#ticks - (this.#heardAt.get(voter) ?? Number.NEGATIVE_INFINITY) <= patience
-    const count = voters.filter((voter) => voter === this.#options.nodeId || isHeard(voter)).length
-    assert(count * 2 > voters.length, 'thesis §6.2: a leader that hears no quorum steps down')
+    const counts = (voter: NodeId) => voter === this.#options.nodeId || isHeard(voter)
+    assert(hasQuorum(configuration, counts), 'thesis §6.2: a leader that hears no quorum steps down')
   }
 }

@@ -1,7 +1,8 @@
 import { assert, type NodeId, Prng } from '../../base/index.ts'
-import { simpleConfiguration } from '../configuration.ts'
+import { membersOf, simpleConfiguration } from '../configuration.ts'
 import { entriesBytes } from '../positions.ts'
 import type { RaftMessage } from '../types.ts'
+import { Churn } from './churn.ts'
 import { World, type WorldNode } from './world.ts'
 
 /** How often each thing happens in one schedule, as weights; drawn per schedule, so that schedules differ in kind. */
@@ -19,6 +20,14 @@ interface Weights {
   readonly usurp: number
   readonly unreachable: number
   readonly staleWritten: number
+  readonly snapshot: number
+  readonly store: number
+  readonly install: number
+  readonly stream: number
+  readonly transfer: number
+  readonly change: number
+  readonly join: number
+  readonly damage: number
 }
 
 /** A random life of one group, wholly determined by its seed. */
@@ -29,6 +38,9 @@ export class Schedule {
   readonly #lossRate: number
   readonly #duplicateRate: number
   readonly #reorderRate: number
+  /** Entries that a compaction keeps. */
+  readonly #tail: number
+  readonly #churn: Churn
   /** Which side of the partition each node is on; all on one side when the network is whole. */
   #sides = new Map<NodeId, number>()
 
@@ -40,6 +52,8 @@ export class Schedule {
     this.#lossRate = random.pick([0, 0.02, 0.1, 0.3])
     this.#duplicateRate = random.pick([0, 0.05, 0.2])
     this.#reorderRate = random.pick([0, 0.1, 0.5, 1])
+    this.#tail = random.pick([0, 0, 2, 6])
+    this.#churn = new Churn(this.world, random)
   }
 
   /** Lets `steps` random things happen. The checks run after each. */
@@ -47,25 +61,47 @@ export class Schedule {
     for (let i = 0; i < steps; i++) this.#act()
   }
 
-  /** Ends all faults; then a leader must emerge, and a new proposal must be applied everywhere. */
+  /**
+   * Ends all faults; then a leader must emerge, all changes of the members must come to their end, all doubt must be over,
+   * and a new proposal must be applied by every member.
+   */
   heal(): void {
     this.#sides.clear()
     for (const node of this.world.nodes) if (node.raft === undefined) node.start()
-    let leader: WorldNode | undefined
-    for (let round = 0; round < 400 && leader === undefined; round++) {
-      this.#calmRound(this.world.nodes)
-      // Not one that was deposed and does not know it yet.
-      const term = Math.max(...this.world.nodes.map((node) => node.raft!.status().currentTerm))
-      leader = this.world.nodes.find(({ raft }) => raft?.status().serving && raft.status().currentTerm === term)
-    }
-    assert(leader !== undefined, 'Liveness: no leader serves after the network healed')
     const before = this.world.checks.committed.length
-    this.#propose(leader)
-    const isDone = () =>
-      this.world.nodes.every((node) => node.appliedCount > before && node.appliedCount === node.log.length)
-    for (let round = 0; round < 400 && !isDone(); round++) this.#calmRound(this.world.nodes)
-    assert(isDone(), 'Liveness: a new proposal is not applied everywhere')
+    let proposedBy: WorldNode | undefined
+    let isDone = false
+    for (let round = 0; round < 800 && !isDone; round++) {
+      this.#calmRound(this.world.nodes)
+      const leader = this.#presentLeader()
+      // A leader that hands over, or falls, may take the proposal with it.
+      if (leader !== undefined && leader !== proposedBy) this.#propose(leader)
+      proposedBy = leader
+      isDone = leader !== undefined && this.#isSettled(leader, before)
+    }
+    assert(proposedBy !== undefined, 'Liveness: no leader serves after the network healed')
+    assert(isDone, 'Liveness: a new proposal is not applied everywhere, or a change of the members has no end')
+    // A forwarded read whose message was lost is refused after an election timeout.
+    for (let round = 0; round < 2 * this.world.options.electionTimeoutTicks; round++) this.#calmRound(this.world.nodes)
     assert(this.world.checks.unansweredReads === 0, 'Liveness: a read was never answered')
+  }
+
+  /** Who leads the newest term, serves, and stays. */
+  #presentLeader(): WorldNode | undefined {
+    const statuses = this.world.nodes.map((node) => node.raft!.status())
+    const term = Math.max(...statuses.map(({ currentTerm }) => currentTerm))
+    const at = statuses.findIndex(
+      ({ serving, currentTerm, transferTarget }) => serving && currentTerm === term && transferTarget === undefined,
+    )
+    return this.world.nodes[at]
+  }
+
+  #isSettled(leader: WorldNode, before: number): boolean {
+    const { configuration, changePending, followers } = leader.raft!.status()
+    if (changePending || configuration.rebuilding.length > 0) return false
+    if (followers.some(({ doubtful, nodeId }) => doubtful && configuration.voters.includes(nodeId))) return false
+    const members = this.world.nodes.filter(({ id }) => membersOf(configuration).includes(id))
+    return members.every((node) => node.appliedCount > before && node.appliedCount === leader.log.length)
   }
 
   #act(): void {
@@ -93,6 +129,7 @@ export class Schedule {
       case 'read':
         // Whoever believes to lead is asked, above all one that was deposed and does not know it.
         for (const asked of this.#leaders(node)) this.world.read(asked)
+        this.world.read(node)
         break
       case 'crash':
         this.#crash(node)
@@ -111,6 +148,38 @@ export class Schedule {
         break
       case 'staleWritten':
         this.#repeatWritten(node)
+        break
+      case 'snapshot':
+        node.snapshots.take(this.#tail)
+        node.snapshots.continueTaking()
+        break
+      case 'store':
+        for (const each of nodes) each.snapshots.storeChunk()
+        break
+      case 'install':
+        for (const each of nodes) {
+          if (this.#random.chance(0.1)) each.snapshots.reject()
+          else each.snapshots.continueInstalling()
+        }
+        break
+      case 'stream':
+        if (this.#random.chance(0.2)) this.#someLeader(node).snapshots.fail(this.#random.below(2))
+        else this.#someLeader(node).snapshots.resume(this.#random.below(2))
+        break
+      case 'transfer':
+        this.#someLeader(node).step({
+          kind: 'transferLeadership',
+          to: this.#random.chance(0.5) ? undefined : node.id,
+        })
+        break
+      case 'change':
+        this.#churn.change(this.#random.chance(0.9) ? this.#someLeader(node) : node)
+        break
+      case 'join':
+        this.#churn.join()
+        break
+      case 'damage':
+        this.#churn.damage(node)
         break
     }
   }
@@ -215,6 +284,8 @@ export class Schedule {
       for (const node of nodes) {
         node.completeWrites(node.pendingWrites.length)
         node.completeLoad(0, 1000, false)
+        // Of a stream that stands still, a message was lost: about every other round somebody asks.
+        node.snapshots.settle(turn === 0 && this.#random.chance(0.5))
       }
     }
   }
@@ -251,5 +322,13 @@ function drawWeights(random: Prng): Weights {
     usurp: random.pick([0, 0, 1]),
     unreachable: random.between(0, 1),
     staleWritten: random.between(0, 2),
+    snapshot: random.pick([0, 1, 3, 8]),
+    store: random.between(1, 20),
+    install: random.between(1, 10),
+    stream: random.between(1, 4),
+    transfer: random.pick([0, 0, 1, 2]),
+    change: random.pick([0, 0, 1, 3]),
+    join: random.pick([0, 1]),
+    damage: random.pick([0, 0, 0, 1]),
   }
 }

@@ -1,4 +1,5 @@
 import { assert, type NodeId } from '../../base/index.ts'
+import { EMPTY_CONFIGURATION, isJoint, membersOf } from '../configuration.ts'
 import { Raft } from '../raft.ts'
 import type {
   Configuration,
@@ -14,7 +15,8 @@ import type {
 } from '../types.ts'
 import { Checks } from './checks.ts'
 import { Conduct } from './conduct.ts'
-import { ModelDisk } from './model-disk.ts'
+import { ModelDisk, type ModelSnapshot } from './model-disk.ts'
+import { ModelSnapshots } from './model-snapshots.ts'
 
 type LoadEffect = Extract<RaftEffect, { readonly kind: 'load' }>
 
@@ -33,7 +35,9 @@ export class WorldNode {
   raft: Raft | undefined
   /** What this run of the node owes to the others. */
   conduct: Conduct | undefined
-  /** The log in memory, as its writes describe it. */
+  readonly snapshots = new ModelSnapshots(this)
+  configuration: Configuration
+  /** The log in memory, as its writes describe it. What is compacted stays here, for the checks. */
   log: Entry[] = []
   pendingWrites: WriteEffect[] = []
   completedWrites: WriteEffect[] = []
@@ -43,20 +47,31 @@ export class WorldNode {
   readonly reads = new Set<ReadId>()
   #runs = 0
 
-  constructor(world: World, id: NodeId) {
+  readonly #bootstrap: Configuration
+  /** The doubt is over when this write is durable. */
+  #clearingWrite: WriteEffect | undefined
+
+  constructor(world: World, id: NodeId, bootstrap: Configuration) {
     this.world = world
     this.id = id
+    this.#bootstrap = bootstrap
+    this.configuration = bootstrap
     this.start()
   }
 
   start(): void {
     assert(this.raft === undefined, 'only a node that is down can start')
     this.#runs++
+    const recovered = this.disk.recover()
     this.log = [...this.disk.entries]
+    this.appliedCount = recovered.lastApplied
+    this.configuration = this.disk.snapshot?.configuration ?? this.#bootstrap
     const seed = this.world.seed * 1000 + this.id * 100 + this.#runs
     const firstReadKey = (this.#runs * 1_000_000) as ReadKey
-    const options = { ...this.world.options, nodeId: this.id, seed, firstReadKey }
-    this.raft = new Raft(options, this.disk.recover())
+    const { configuration } = this
+    const options = { ...this.world.options, configuration, nodeId: this.id, seed, firstReadKey }
+    this.world.checks.onRecovered(this)
+    this.raft = new Raft(options, recovered)
     this.conduct = new Conduct(options)
   }
 
@@ -67,6 +82,9 @@ export class WorldNode {
     this.pendingWrites = []
     this.completedWrites = []
     this.loads = []
+    this.#clearingWrite = undefined
+    this.snapshots.forget()
+    this.disk.loseIncoming(recordsKept)
     this.commitIndex = 0
     this.appliedCount = 0
     this.world.checks.forgetReads(this.reads)
@@ -79,10 +97,11 @@ export class WorldNode {
     const was = raft.status()
     conduct.before(event, was)
     const effects = raft.step(event)
+    this.world.onStep?.(this, event, effects)
     // The log is still the one before the step: effects are carried out below.
     conduct.after(event, was, this.log, effects, raft.status())
     for (const effect of effects) this.#carryOut(effect)
-    this.world.checks.afterStep(this, this.world.nodes)
+    this.world.checks.afterStep(this, was, this.world.nodes)
   }
 
   /** The oldest `count` writes reach the disk together; the messages they unlock leave; only the last is reported. */
@@ -91,7 +110,8 @@ export class WorldNode {
     for (const write of done) {
       this.disk.apply(write)
       this.completedWrites.push(write)
-      for (const message of write.unlocks) this.#send(message)
+      if (write === this.#clearingWrite) this.disk.isDoubtful = false
+      for (const message of write.unlocks) this.send(message)
     }
     const last = done.at(-1)
     if (last !== undefined) this.step({ kind: 'written', writeId: last.writeId, term: last.term })
@@ -102,9 +122,19 @@ export class WorldNode {
     const [load] = this.loads.splice(at, 1)
     if (load === undefined) return
     const { loadId, from, to } = load.effect
-    const now = this.disk.entries.slice(from - 1, to)
+    const now = this.disk.read(from, to)
+    // Compacted meanwhile: nobody needs it any more.
+    if (late && from <= this.disk.baseIndex) return
     const entries = (late && now.length > 0 ? now : load.held).slice(0, Math.max(1, count))
     this.step({ kind: 'loaded', loadId, entries })
+  }
+
+  /** The state machine and the log begin at a snapshot. */
+  restore(snapshot: ModelSnapshot): void {
+    this.world.checks.onRestore(this, snapshot)
+    this.log = [...snapshot.state]
+    this.appliedCount = snapshot.position.index
+    this.configuration = snapshot.configuration
   }
 
   #carryOut(effect: RaftEffect): void {
@@ -115,7 +145,7 @@ export class WorldNode {
         this.#write(effect)
         break
       case 'send':
-        this.#send(effect.message)
+        this.send(effect.message)
         break
       case 'apply':
         for (const entry of effect.entries) {
@@ -125,13 +155,14 @@ export class WorldNode {
         break
       case 'load':
         assert(
-          effect.from >= 1 && effect.from <= effect.to && effect.to <= this.disk.entries.length,
+          effect.from > this.disk.baseIndex && effect.from <= effect.to && effect.to <= this.disk.entries.length,
           'a load asks for what is on disk',
         )
-        this.loads.push({ effect, held: this.disk.entries.slice(effect.from - 1, effect.to) })
+        this.loads.push({ effect, held: this.disk.read(effect.from, effect.to) })
         checks.mark('load')
         break
       case 'roleChanged':
+        this.snapshots.onRoleChanged()
         if (effect.role === 'leader') {
           this.world.setLeader(effect.term, this)
           checks.onLeader(this, effect.term)
@@ -158,6 +189,34 @@ export class WorldNode {
       case 'proposalRefused':
         checks.mark(effect.reason)
         break
+      case 'doubtCleared':
+        // Stored in the same stream as the log, hence behind what was written before.
+        this.#clearingWrite = this.pendingWrites.at(-1)
+        if (this.#clearingWrite === undefined) this.disk.isDoubtful = false
+        checks.mark('doubtCleared')
+        break
+      case 'configurationRefused':
+        checks.mark(`change: ${effect.reason}`)
+        break
+      case 'configurationChanged':
+        checks.mark(isJoint(effect.configuration) ? 'joint' : 'simple')
+        this.configuration = effect.configuration
+        break
+      case 'transferFailed':
+        checks.mark(`transfer: ${effect.reason}`)
+        break
+      case 'sendSnapshot':
+        this.snapshots.send(effect.to, effect.term)
+        break
+      case 'chunkAcknowledged':
+        this.snapshots.onAcknowledged(effect.response, this.world.chunkBytes)
+        break
+      case 'storeChunk':
+        this.snapshots.onStoreChunk(effect.message)
+        break
+      case 'installSnapshot':
+        this.snapshots.onInstall(effect, this.pendingWrites)
+        break
     }
   }
 
@@ -170,7 +229,8 @@ export class WorldNode {
     }
   }
 
-  #send(message: RaftMessage): void {
+  send(message: RaftMessage): void {
+    if (message.kind === 'readIndexResponse' && message.granted) this.world.checks.mark('readForwarded')
     if (message.kind === 'appendEntries') {
       assert(
         message.entries.length <= 1 || this.world.bytesOf(message.entries) <= this.world.options.messageBytesMax,
@@ -188,11 +248,17 @@ export class World {
   readonly seed: number
   readonly options: Omit<RaftOptions, 'nodeId' | 'seed' | 'firstReadKey'>
   readonly checks: Checks
-  readonly nodes: readonly WorldNode[]
+  readonly nodes: WorldNode[]
   network: RaftMessage[] = []
   readonly bytesOf: (entries: readonly Entry[]) => number
+  /** Sees every step, before its effects are carried out. */
+  onStep: ((node: WorldNode, event: RaftEvent, effects: readonly RaftEffect[]) => void) | undefined
   readonly #leaders = new Map<Term, { readonly node: WorldNode; readonly raft: Raft }>()
   #lastReadId = 0
+  /** Every snapshot that was ever taken, by its id. */
+  readonly snapshots = new Map<number, ModelSnapshot>()
+  /** Of a snapshot, in one message. */
+  readonly chunkBytes = 2
 
   constructor(
     seed: number,
@@ -202,9 +268,16 @@ export class World {
     this.seed = seed
     this.options = options
     this.bytesOf = bytesOf
-    const { voters, learners }: Configuration = options.configuration
-    this.checks = new Checks(voters)
-    this.nodes = [...voters, ...learners].map((id) => new WorldNode(this, id))
+    const { configuration } = options
+    this.checks = new Checks(configuration)
+    this.nodes = membersOf(configuration).map((id) => new WorldNode(this, id, configuration))
+  }
+
+  /** A new node that waits to be added. */
+  join(id: NodeId): WorldNode {
+    const node = new WorldNode(this, id, EMPTY_CONFIGURATION)
+    this.nodes.push(node)
+    return node
   }
 
   node(id: NodeId): WorldNode {
@@ -226,6 +299,13 @@ export class World {
   /** The highest commitIndex that any node knows or, before a crash, knew. */
   get groupCommitIndex(): number {
     return Math.max(this.checks.committed.length, ...this.nodes.map((node) => node.commitIndex))
+  }
+
+  addSnapshot(snapshot: Omit<ModelSnapshot, 'id' | 'totalBytes'>): ModelSnapshot {
+    const id = this.snapshots.size + 1
+    const added = { ...snapshot, id, totalBytes: 1 + (id % 6) }
+    this.snapshots.set(id, added)
+    return added
   }
 
   read(node: WorldNode): void {
