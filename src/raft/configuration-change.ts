@@ -116,7 +116,8 @@ function refusalOf(core: Core, leading: Leadership, target: ConfigurationTarget,
   if (!leading.serving) return refused('notServing')
   if (leading.transfer !== undefined) return refused('transferring')
   if (isChangePending(core, leading)) return refused('changePending')
-  if (sameConfiguration(configurationTowards(configuration, target), configuration)) return refused('unchanged')
+  if (!force && sameConfiguration(configurationTowards(configuration, target), configuration))
+    return refused('unchanged')
   const early = target.voters.filter((node) => !isVoterIn(configuration, node) && !hasCaughtUp(leading, node))
   return force || early.length === 0 ? undefined : refused('notCaughtUp', early)
 }

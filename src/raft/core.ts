@@ -93,10 +93,13 @@ export class Core {
     this.log = new Log(recovered)
     this.durability = new Durability(recovered.lastIndex)
     this.#random = new Prng(options.seed)
-    this.currentTerm = recovered.hardState.currentTerm
-    this.votedFor = recovered.hardState.votedFor
+    const { currentTerm, votedFor, commitIndex } = recovered.hardState
+    // A snapshot has a file of its own, which may be durable before the log knows the term of its last entry. Whatever
+    // this node would have promised in that term still waited for the log, so there was no vote.
+    const isTermLost = currentTerm < recovered.baseTerm
+    this.currentTerm = isTermLost ? recovered.baseTerm : currentTerm
+    this.votedFor = isTermLost ? undefined : votedFor
     assert(this.log.lastTerm <= this.currentTerm, 'the term on disk is at least that of the last entry')
-    const { commitIndex } = recovered.hardState
     assert(recovered.doubtful || commitIndex <= recovered.lastIndex, 'what is known to be committed is in the log')
     this.commitIndex = higher(recovered.lastApplied, lower(commitIndex, recovered.lastIndex))
     this.isDoubtful = recovered.doubtful

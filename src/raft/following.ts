@@ -14,9 +14,10 @@ import {
 
 /** AppendEntries RPC, receiver's side (Figure 2). The term is ours or, if outdated, refused. */
 export function onAppendEntries(core: Core, message: AppendEntries): void {
-  // Rule 1. The answer carries our term, so that an outdated leader steps down.
+  // Rule 1. The answer carries our term, so that an outdated leader steps down. It echoes no round: the sender may lead
+  // our term as well by now, and would take the number for one of its own.
   if (message.term < core.currentTerm) {
-    core.outbox.respond(refusal(core, message, NO_INDEX))
+    core.outbox.respond(refusal(core, { ...message, readRound: 0 }, NO_INDEX))
     return
   }
   hearLeader(core, message.from)

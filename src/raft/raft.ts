@@ -135,6 +135,11 @@ export class Raft {
     return this.#core.leading?.transfer !== undefined
   }
 
+  /** True while this node counts for nothing, because it lost a part of its log or its votes. */
+  get isDoubtful(): boolean {
+    return this.#core.isDoubtful
+  }
+
   /** @throws InvariantError when an invariant does not hold. Takes time in proportion to what is in memory: for tests. */
   validate(): void {
     validate(this.#core)

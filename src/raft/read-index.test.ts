@@ -1,6 +1,17 @@
 import { expect, test } from 'vitest'
 import { simpleConfiguration } from './configuration.ts'
-import { append, appendResponse, appendsOf, at, id, OneNode, only, recoveredLog, term } from './testing/one-node.ts'
+import {
+  append,
+  appendResponse,
+  appendsOf,
+  at,
+  id,
+  OneNode,
+  only,
+  recoveredLog,
+  sentOf,
+  term,
+} from './testing/one-node.ts'
 import { Script } from './testing/script.ts'
 
 test('Raft §8: a new leader begins its term with a no-op and serves only once that is committed and applied', () => {
@@ -64,6 +75,19 @@ test('a refusal confirms the leadership as well: its sender knows no later leade
   node.read(1)
   const message = appendResponse({ success: false, matchIndex: at(9), readRound: 1 })
   expect(only(node.receive(message), 'readReady')).toHaveLength(1)
+})
+
+test('the answer to an outdated message echoes no round: its sender may lead the present term and count from 1 again', () => {
+  const node = new OneNode(recoveredLog([], { currentTerm: term(4) }))
+  expect(sentOf(node.receive(append({ term: term(3), readRound: 2 })))).toMatchObject([{ term: 4, readRound: 0 }])
+})
+
+test('a peer of the version before echoes rounds of outdated messages, and they do not count', () => {
+  const node = new OneNode()
+  node.becomeServing()
+  node.read(1)
+  const outdated = appendResponse({ success: false, matchIndex: at(0), readRound: 1 })
+  expect(only(node.receive(outdated), 'readReady')).toEqual([])
 })
 
 test('an answer of an earlier term does not confirm a leader', () => {

@@ -34,12 +34,20 @@ export function onAppendEntriesResponse(core: Core, response: AppendEntriesRespo
   if (progress === undefined || response.term !== core.currentTerm) return
   progress.recentlyActive = true
   progress.doubtful = response.doubtful
-  // A refusal echoes the round as well: its sender knows no later leader. One that lost its votes may have known one.
-  if (!response.doubtful) progress.readRound = Math.max(progress.readRound, response.readRound)
+  if (isEcho(response)) progress.readRound = Math.max(progress.readRound, response.readRound)
   if (response.success) noteMatch(core, response.from, progress, response.matchIndex)
   else onRefusal(core, response, progress)
   acknowledgeRound(core)
   continueTransfer(core, response.from)
+}
+
+/**
+ * True when the answer confirms this leader's round. A refusal does as well: its sender knows no later leader. Not so one
+ * that lost its votes, for it may have known one; nor a refusal of index 0, where nothing can differ: that answers a
+ * message of an earlier term, which this very node may have led (peers of protocol 1.0 echo its round nevertheless).
+ */
+function isEcho({ doubtful, success, matchIndex }: AppendEntriesResponse): boolean {
+  return !doubtful && (success || matchIndex > 0)
 }
 
 /** Entries came back from disk for a follower. Answers that nobody waits for any more are dropped. */

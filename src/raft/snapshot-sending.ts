@@ -1,5 +1,6 @@
 import type { NodeId } from '../base/index.ts'
 import type { Core } from './core.ts'
+import type { Progress } from './progress.ts'
 import { noteMatch } from './replication.ts'
 import { askForSnapshot } from './sending.ts'
 import type { InstallSnapshotResponse, Term } from './types.ts'
@@ -13,8 +14,14 @@ export function onInstallSnapshotResponse(core: Core, response: InstallSnapshotR
   if (progress === undefined || response.term !== core.currentTerm) return
   progress.recentlyActive = true
   core.outbox.emit({ kind: 'chunkAcknowledged', response })
-  if (response.status === 'installed') noteMatch(core, response.from, progress, response.snapshot.index)
+  if (response.status === 'installed') onInstalled(core, response, progress)
   else if (response.status === 'refused') onSnapshotFailed(core, response.from, response.term)
+}
+
+function onInstalled(core: Core, response: InstallSnapshotResponse, progress: Progress): void {
+  // This one is through. The log may have been compacted beyond it meanwhile, and then another is needed.
+  progress.snapshotAsked = false
+  noteMatch(core, response.from, progress, response.snapshot.index)
 }
 
 /** The snapshot did not get through: it is asked for again, but not at once. */

@@ -28,7 +28,8 @@ export function statusOf(core: Core): RaftStatus {
       matchIndex: progress.matchIndex,
       nextIndex: progress.nextIndex,
       state: stateOf(progress),
-      recentlyActive: progress.recentlyActive,
+      // Just after a check of the quorum nobody has answered in the new period yet.
+      recentlyActive: progress.recentlyActive || progress.wasActive,
       doubtful: progress.doubtful,
     })),
   }

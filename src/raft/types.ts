@@ -213,7 +213,8 @@ export type RaftEvent =
   | { readonly kind: 'unreachable'; readonly peer: NodeId }
   /**
    * Change the members (leader only). `context` is the shell's own (addresses); it travels with the configuration.
-   * `force` leaves out the check that new voters have caught up; Raft's own restrictions always hold.
+   * `force` leaves out the checks that new voters have caught up and that something changes (the context may, alone);
+   * Raft's own restrictions always hold.
    */
   | {
       readonly kind: 'changeConfiguration'
@@ -389,7 +390,8 @@ export interface RaftOptions {
 /** What the durable log held at start-up. Entries themselves stay on disk until they are needed. */
 export interface RecoveredState {
   readonly hardState: HardState
-  /** The log begins after this entry; 0/0 when it was never compacted. Never behind `lastApplied`. */
+  /** The log begins after this entry; 0/0 when it was never compacted. Never behind `lastApplied`. Its term may be higher than
+   * that of the hard state, after a crash between a snapshot and the log's own write. */
   readonly baseIndex: LogIndex
   readonly baseTerm: Term
   /** Runs of equal terms from baseIndex + 1 on, ascending. */
