@@ -14,13 +14,15 @@ import { type FileHost, Inode, MemoryFile } from './memory-file.ts'
 interface NameChange {
   readonly directory: string
   readonly apply: (names: Map<string, Inode>) => void
+  /** Another one without which this one does not survive a crash. */
+  readonly after?: NameChange | undefined
 }
 
 interface World {
   readonly directories: Set<string>
   readonly names: Map<string, Inode>
   readonly syncedNames: Map<string, Inode>
-  /** Changes of names that no directory sync has confirmed; a crash keeps the first few of them. */
+  /** Changes of names that no directory sync has confirmed; a crash keeps the first few of them, and any of the rest. */
   unsyncedChanges: NameChange[]
 }
 
@@ -28,7 +30,7 @@ interface World {
  * A simulated disk. It keeps what a process sees apart from what would survive a loss of power, and can fail or
  * crash at any operation (see Fate):
  *
- * - `crash` loses unsynced writes sector by sector, or in the middle of one, and unsynced names from some point on.
+ * - `crash` loses unsynced writes sector by sector, or in the middle of one, and any of the unsynced names.
  * - A failed sync or durable write leaves its bytes readable but drops them from what will ever reach the platter,
  *   as Linux does.
  *
@@ -79,7 +81,12 @@ export class MemoryDisk implements Disk {
     const world = this.#world
     const names = new Map(world.syncedNames)
     const kept = draw(world.unsyncedChanges.length + 1)
-    for (const change of world.unsyncedChanges.slice(0, kept)) change.apply(names)
+    // File systems with a journal keep the order; nobody promises it.
+    const lost = new Set<NameChange>()
+    for (const [index, change] of world.unsyncedChanges.entries()) {
+      if (index < kept || (draw(3) === 2 && !lost.has(change.after ?? change))) change.apply(names)
+      else lost.add(change)
+    }
     const inodes = new Map([...new Set(names.values())].map((inode) => [inode, inode.afterCrash(draw)]))
     for (const [path, inode] of names) names.set(path, inodes.get(inode)!)
     const directories = new Set(world.directories)
@@ -148,9 +155,9 @@ export class MemoryDisk implements Disk {
       const inode = this.#inode(from)
       this.#checkDirectory(to)
       if (dirname(from) !== dirname(to)) {
-        // Two directories, of which each is synced by itself.
-        this.#change(to, (names) => names.set(to, inode))
-        this.#change(from, (names) => names.delete(from))
+        // Two directories, of which each is synced by itself; but a crash never leaves neither name.
+        const added = this.#change(to, (names) => names.set(to, inode))
+        this.#change(from, (names) => names.delete(from), added)
         return
       }
       this.#change(to, (names) => {
@@ -208,9 +215,11 @@ export class MemoryDisk implements Disk {
     return inode
   }
 
-  #change(path: string, apply: (names: Map<string, Inode>) => void): void {
+  #change(path: string, apply: (names: Map<string, Inode>) => void, after?: NameChange): NameChange {
+    const change = { directory: dirname(path), apply, after }
     apply(this.#world.names)
-    this.#world.unsyncedChanges.push({ directory: dirname(path), apply })
+    this.#world.unsyncedChanges.push(change)
+    return change
   }
 
   #hasRoom(bytes: number): boolean {

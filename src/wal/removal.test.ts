@@ -95,6 +95,14 @@ test('nothing is removed before all records up to the position are on disk', asy
   expect(await namesOf(disk)).not.toContain('000000000001.wal')
 })
 
+test('what is removed reckons with records that were not on disk yet when it was asked for', async () => {
+  const disk = new MemoryDisk()
+  const { log } = await filled(disk)
+  const { positions } = log.place(...texts(6, 1300, 'b'))
+  await log.wal.removeBefore(positions[5]!)
+  expect(log.wal.begin).toBe(5 * SMALL_SEGMENT_BYTES)
+})
+
 test('a read of what was removed says so; one that began before comes to its end', async () => {
   const disk = new MemoryDisk()
   const { log, positions } = await filled(disk)

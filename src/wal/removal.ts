@@ -19,8 +19,9 @@ export interface RemovalOptions {
 /**
  * Removes the oldest segments of a running log.
  *
- * First a record says where the log will begin, so that a lost file is never taken for a removed one; the mark of its
- * batch proves all that came before. Then one file at a time, the oldest first, and each removal is made durable before
+ * First a record says where the log will begin, so that a lost file is never taken for a removed one. It also proves
+ * what stands for the removed records: either its batch is whole, and all batches before it, or recovery finds files
+ * missing and no such record. Then one file at a time, the oldest first, and each removal is made durable before
  * the next begins: so a crash at any step leaves numbers without a gap. The files are not used again as spares: a spare must hold zeros, since a lost sector
  * is told by them (see hasLostSector), and zeros that are written over old bytes cost what a new file does.
  */

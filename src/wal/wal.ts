@@ -295,8 +295,8 @@ export class Wal {
   /**
    * Removes the whole segments that end before `position`, durably and the oldest first; the one that is written stays.
    * Resolves when they are gone. What must be kept of them has to be appended again before, and `position` must not lie
-   * behind it: nothing is removed until all records before `position` are on disk, and a mark proves it, so that rot
-   * in them is never taken for a torn write.
+   * behind it: nothing is removed until all records before `position` are on disk, and rot in them is never taken for
+   * a torn write.
    *
    * Reads that began earlier come to their end first; later ones of what is removed throw WalRemovedError.
    *
