@@ -82,6 +82,8 @@ export interface DecisionLogStatus {
   readonly storeId: string
   readonly bytesOnDisk: number
   readonly spaceLow: boolean
+  /** This node was removed from the group: it takes part in nothing any more. */
+  readonly removed?: boolean
   /** Peers and whether a connection to each is up. */
   readonly peers: readonly { readonly nodeId: NodeId; readonly address: string; readonly connected: boolean }[]
 }

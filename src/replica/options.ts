@@ -1,12 +1,12 @@
 import type { Clock, ClusterId, NodeId } from '../base/index.ts'
-import {
-  type Raft,
-  type RaftEffect,
-  type RaftMessage,
-  type RaftOptions,
-  type ReadKey,
-  type RecoveredState,
-  simpleConfiguration,
+import type {
+  Configuration,
+  Raft,
+  RaftEffect,
+  RaftMessage,
+  RaftOptions,
+  ReadKey,
+  RecoveredState,
 } from '../raft/index.ts'
 import type { Network, TlsOptions } from '../transport/index.ts'
 import type { Disk } from '../wal/index.ts'
@@ -51,8 +51,13 @@ export interface ReplicaLogger {
 export interface ReplicaOptions {
   readonly nodeId: NodeId
   readonly clusterId: ClusterId
-  /** The whole group, this node included. A group of one needs no network. */
+  /**
+   * What a new group begins with, this node included. Once a node has a log of its own, that says who the members are.
+   * A group of one needs no network.
+   */
   readonly members: readonly Member[]
+  /** This node, if its directory is new, waits to be added to a group that is there already; `members` are its contacts. */
+  readonly join?: boolean | undefined
   /** Where the log lies. Made if it is missing. */
   readonly directory: string
   readonly disk: Disk
@@ -74,6 +79,8 @@ export interface ReplicaOptions {
   readonly later?: ((task: () => void) => void) | undefined
   /** Fills with random bytes, for what no other run may share: the id of a new directory, the name of this run. Default: the machine's. */
   readonly randomFill?: ((bytes: Uint8Array) => void) | undefined
+  /** Speaks an older minor version of the protocol than this release could: for tests of mixed fleets. */
+  readonly protocolMinor?: number | undefined
   /** Sees what the core does, from outside: the simulator's checks. */
   readonly tap?: RaftTap | undefined
 }
@@ -123,11 +130,15 @@ export function electionTimeoutTicksOf(tuning: ReplicaTuning): number {
 }
 
 /** What the core is constructed with. */
-export function raftOptionsOf(options: ReplicaOptions, tuning: ReplicaTuning): RaftOptions {
-  const { nodeId, members, seed } = options
+export function raftOptionsOf(
+  options: ReplicaOptions,
+  tuning: ReplicaTuning,
+  configuration: Configuration,
+): RaftOptions {
+  const { nodeId, seed } = options
   return {
     nodeId,
-    configuration: simpleConfiguration(members.map((member) => member.nodeId)),
+    configuration,
     electionTimeoutTicks: electionTimeoutTicksOf(tuning),
     heartbeatTicks: TICKS_PER_HEARTBEAT,
     seed: seed + nodeId * 0x9e3779b1,

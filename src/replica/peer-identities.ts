@@ -40,17 +40,35 @@ export class PeerIdentities {
     return this.#known.get(nodeId)?.acknowledged ?? 0
   }
 
-  /** Judges an identity that a node stated after `floor` was taken; binds it at first contact. */
-  check(node: NodeIdentity, floor: number): IdentityError | undefined {
+  /** The directory that a node's id is bound to, as far as this node knows. */
+  storeIdOf(nodeId: NodeId): string | undefined {
+    return this.#known.get(nodeId)?.storeId
+  }
+
+  /**
+   * Judges an identity that a node stated after `floor` was taken; at first contact `binds` its id to its directory.
+   * A node that knows of its own loss may have less than it acknowledged: it counts for nothing until it has it again.
+   */
+  check(node: NodeIdentity, floor: number, binds = true): IdentityError | undefined {
     const known = this.#known.get(node.nodeId)
     if (known === undefined) {
-      this.#known.set(node.nodeId, { nodeId: node.nodeId, storeId: node.storeId, acknowledged: 0 })
-      this.#unsaved.add(node.nodeId)
-      this.#urgent = true
+      if (binds) this.bind(node.nodeId, node.storeId)
       return undefined
     }
     if (known.storeId !== node.storeId) return storeChanged(node, known.storeId)
-    return node.durableIndex < floor ? storeOld(node, floor) : undefined
+    return node.durableIndex < floor && node.run?.doubtful !== true ? storeOld(node, floor) : undefined
+  }
+
+  /**
+   * The replicated log says which directory an id is bound to. That is the word of a majority, and it replaces what this
+   * node saw itself: it may have met the id first when somebody had started it with a wrong directory.
+   */
+  bind(nodeId: NodeId, storeId: string): void {
+    const known = this.#known.get(nodeId)
+    if (known?.storeId === storeId) return
+    this.#known.set(nodeId, { nodeId, storeId, acknowledged: 0 })
+    this.#unsaved.add(nodeId)
+    this.#urgent = true
   }
 
   /** The node acknowledged `index`, and it is committed. */

@@ -15,6 +15,12 @@ import type { PeerRecord } from './records.ts'
 
 type LoadEffect = Extract<RaftEffect, { kind: 'load' }>
 
+/** What the core says of changes of the members. */
+export type ConfigurationEffect = Extract<
+  RaftEffect,
+  { kind: 'configurationChanged' | 'configurationProposed' | 'configurationRefused' }
+>
+
 /** What the driver drives. */
 export interface RaftDriverOptions {
   readonly raft: Raft
@@ -27,6 +33,8 @@ export interface RaftDriverOptions {
   /** @returns false when the message could not be queued */
   readonly send: (message: RaftMessage) => boolean
   readonly onRoleChanged: (effect: Extract<RaftEffect, { kind: 'roleChanged' }>) => void
+  readonly onConfiguration: (effect: ConfigurationEffect) => void
+  readonly onTransferFailed: (effect: Extract<RaftEffect, { kind: 'transferFailed' }>) => void
   /** What was learnt of peers and is to be written, given that this turn writes (or not). */
   readonly takePeerRecords: (writes: boolean) => readonly PeerRecord[]
   readonly onFatal: (error: Error) => void
@@ -51,8 +59,6 @@ export class RaftDriver {
   #events: RaftEvent[] = []
   #proposals: Uint8Array[] = []
   #proposedBytes = 0
-  /** The core's own count, as of the end of the last turn. Within a turn it can only sink before our proposals come. */
-  #uncommittedBytes = 0
   #ticks = 0
   /** The newest durable write; a completion speaks for all earlier ones. */
   #durable: WriteEffect | undefined
@@ -66,6 +72,11 @@ export class RaftDriver {
 
   status(): RaftStatus {
     return this.#raft.status()
+  }
+
+  /** This node lost a part of its log or its votes. */
+  get isDoubtful(): boolean {
+    return this.#raft.isDoubtful
   }
 
   /** Takes an event for the end of this turn. */
@@ -87,9 +98,11 @@ export class RaftDriver {
    * our disk, and faster than our state machine, and then nothing else would bound our memory.
    */
   propose(payload: Uint8Array): boolean {
+    if (this.#raft.isTransferring) return false
     const { storage, applier, uncommittedBytesMax } = this.#options
     const bytes = payload.length + ENTRY_OVERHEAD_BYTES
-    const under = Math.max(this.#uncommittedBytes, storage.pendingBytes) + this.#proposedBytes
+    // The core's own count is of the last turn. Within a turn it can only sink before our proposals come.
+    const under = Math.max(this.#raft.uncommittedBytes, storage.pendingBytes) + this.#proposedBytes
     // The core's own rule, in advance: one proposal is always taken when nothing waits.
     if ((under > 0 && under + bytes > uncommittedBytesMax) || !applier.hasRoom) return false
     this.#proposedBytes += bytes
@@ -132,8 +145,10 @@ export class RaftDriver {
     if (durable !== undefined) step({ kind: 'written', writeId: durable.writeId, term: durable.term })
     const events = this.#events
     this.#events = []
-    for (const event of events) step(event)
-    if (this.#proposals.length > 0) {
+    for (const event of events) step(this.#bounded(event))
+    // What was accepted before a transfer began waits for its end: with the leadership it is lost, as `accepted` allows,
+    // but if the transfer fails this node goes on, and then nobody would tell.
+    if (this.#proposals.length > 0 && !this.#raft.isTransferring) {
       const proposals = this.#proposals
       this.#proposals = []
       this.#proposedBytes = 0
@@ -159,7 +174,18 @@ export class RaftDriver {
       if (this.#stopped) return
       if (effect.kind !== 'write' && effect.kind !== 'send') this.#carryOutOne(effect)
     }
-    this.#uncommittedBytes = this.#raft.status().uncommittedBytes
+    if (this.#proposals.length > 0 && !this.#raft.isTransferring) this.schedule()
+  }
+
+  /**
+   * A follower whose state machine lags far behind takes no more entries: without them, AppendEntries is a heartbeat, and
+   * the leader goes back to what was acknowledged and comes again. Nothing else would bound this node's memory, for what
+   * it acknowledges it has on disk, not applied.
+   */
+  #bounded(event: RaftEvent): RaftEvent {
+    if (event.kind !== 'receive' || event.message.kind !== 'appendEntries') return event
+    if (event.message.entries.length === 0 || this.#options.applier.hasRoom) return event
+    return { kind: 'receive', message: { ...event.message, entries: [] } }
   }
 
   #carryOutOne(effect: Exclude<RaftEffect, { kind: 'write' | 'send' }>): void {
@@ -188,6 +214,14 @@ export class RaftDriver {
         break
       case 'serving':
         applier.pushLeading(effect.term)
+        break
+      case 'configurationChanged':
+      case 'configurationProposed':
+      case 'configurationRefused':
+        this.#options.onConfiguration(effect)
+        break
+      case 'transferFailed':
+        this.#options.onTransferFailed(effect)
         break
       default:
         assert(false, `the effect ${effect.kind} is not known yet`)

@@ -1,6 +1,15 @@
 import { assert, InvariantError, type NodeId } from '../base/index.ts'
-import { Raft, type RaftEffect } from '../raft/index.ts'
-import type { Connection, Hello, NodeIdentity, Rejected } from '../transport/index.ts'
+import { Raft, type RaftEffect, type RaftEvent } from '../raft/index.ts'
+import {
+  type Connection,
+  type Endpoint,
+  type HandshakeRejectedError,
+  type Hello,
+  type NodeIdentity,
+  PROTOCOL_MINOR,
+  type Rejected,
+} from '../transport/index.ts'
+import { Admission } from './admission.ts'
 import { Applier } from './applier.ts'
 import type {
   DecisionLog,
@@ -9,7 +18,14 @@ import type {
   ProposeOptions,
   ProposeResult,
 } from './decision-log.ts'
-import { NodeNotMemberError, type NodeStoreChangedError, NotLeaderError, ProposalTooLargeError } from './errors.ts'
+import { DiskWatch } from './disk-watch.ts'
+import { NotLeaderError, ProposalTooLargeError } from './errors.ts'
+import { LeadershipTransfer } from './leadership-transfer.ts'
+import { type ChangeOptions, MemberChanges } from './member-changes.ts'
+import { NodeRemovedError } from './member-errors.ts'
+import { MemberList } from './member-list.ts'
+import type { MembersRequest } from './members-request.ts'
+import { type MembersView, viewMembers } from './members-view.ts'
 import {
   completeTuning,
   electionTimeoutTicksOf,
@@ -19,14 +35,20 @@ import {
   raftOptionsOf,
   tickMsOf,
 } from './options.ts'
-import { type IdentityError, PeerIdentities, storeChanged } from './peer-identities.ts'
+import { PeerIdentities } from './peer-identities.ts'
 import { PeerLinks } from './peer-links.ts'
-import { RaftDriver } from './raft-driver.ts'
+import { type ConfigurationEffect, RaftDriver } from './raft-driver.ts'
 import { RaftStorage } from './raft-storage.ts'
-import { randomBytes } from './randomness.ts'
+import { randomBytes, randomName } from './randomness.ts'
 import { ReadBarriers } from './read-barriers.ts'
 import type { PeerRecord } from './records.ts'
+import { StoreRefusals } from './store-refusals.ts'
 import { Ticker } from './ticker.ts'
+
+/** How long a write of a leader may take before it hands over, in election timeouts. */
+const SLOW_DISK_TIMEOUTS = 2
+
+type RoleChange = Extract<RaftEffect, { kind: 'roleChanged' }>
 
 /** Room in a segment besides a payload: its header page, and the frames around the payload. */
 const SEGMENT_OVERHEAD_BYTES = 8 * 1024
@@ -48,11 +70,21 @@ export class Replica implements DecisionLog {
   readonly #storage: RaftStorage
   readonly #identities: PeerIdentities
   readonly #links: PeerLinks
+  readonly #admission: Admission
+  readonly #refusals = new StoreRefusals()
   readonly #applier: Applier
   readonly #reads = new ReadBarriers()
   readonly #driver: RaftDriver
+  readonly #changes: MemberChanges
+  readonly #transfer: LeadershipTransfer
+  readonly #diskWatch: DiskWatch
+  /** The name of this run (NodeRun). */
+  readonly #incarnation: number
+  #members: MemberList
   #ticker: Ticker | undefined
+  #role: RoleChange['role'] = 'follower'
   #leader: NodeId | undefined
+  #removed = false
   #state: 'opened' | 'running' | 'stopped' = 'opened'
 
   private constructor(options: ReplicaOptions, tuning: ReplicaTuning, storage: RaftStorage) {
@@ -61,9 +93,11 @@ export class Replica implements DecisionLog {
     this.#options = options
     this.#tuning = tuning
     this.#storage = storage
+    this.#incarnation = randomName(options)
+    this.#members = initialMembers(options, storage)
     this.#identities = new PeerIdentities(storage.peers)
     this.#applier = new Applier({ clock, later, lastApplied: storage.recovered.lastApplied, onFatal })
-    const raft = new Raft(raftOptionsOf(options, tuning), storage.recovered)
+    const raft = new Raft(raftOptionsOf(options, tuning, this.#members.configuration), storage.recovered)
     options.tap?.opened(raft, storage.recovered)
     this.#driver = new RaftDriver({
       raft,
@@ -74,6 +108,8 @@ export class Replica implements DecisionLog {
       later,
       send: (message) => this.#links.send(message),
       onRoleChanged: (effect) => this.#roleChanged(effect),
+      onConfiguration: (effect) => this.#configuration(effect),
+      onTransferFailed: (effect) => this.#transfer.failed(effect),
       takePeerRecords: (writes) => this.#takePeerRecords(writes),
       onFatal,
       onStepped: options.tap && ((effects) => options.tap?.stepped(effects)),
@@ -81,12 +117,40 @@ export class Replica implements DecisionLog {
     })
     this.#links = new PeerLinks({
       replica: options,
+      protocolMinor: this.protocolMinor,
       identities: this.#identities,
       identity: () => this.identity(),
       onMessage: (message) => this.#driver.enqueue({ kind: 'receive', message }),
       onUnreachable: (peer) => this.#driver.enqueue({ kind: 'unreachable', peer }),
-      onIdentity: () => this.#driver.schedule(),
-      onRejected: onFatal,
+      onAccepted: (peer) => this.#acceptedBy(peer),
+      onRejected: (peer, error) => this.#rejectedBy(peer, error),
+    })
+    this.#admission = new Admission({
+      replica: options,
+      identities: this.#identities,
+      members: () => this.#members,
+      self: () => this.identity(),
+      appliedIndex: () => raft.status().lastApplied,
+      conflictWith: (node) => this.#links.conflictWith(node),
+    })
+    const asked = {
+      nodeId: options.nodeId,
+      clock,
+      status: () => raft.status(),
+      minorOf: (nodeId: NodeId) => this.#minorOf(nodeId),
+      enqueue: (event: RaftEvent) => this.#driver.enqueue(event),
+    }
+    this.#transfer = new LeadershipTransfer(asked)
+    this.#changes = new MemberChanges({
+      ...asked,
+      hasNetwork: options.network !== undefined,
+      members: () => this.#members,
+      storeIdOf: (nodeId) => this.#storeIdOf(nodeId),
+    })
+    this.#diskWatch = new DiskWatch({
+      tickMs: tickMsOf(tuning),
+      patienceTicks: SLOW_DISK_TIMEOUTS * electionTimeoutTicksOf(tuning),
+      oldestWriteMs: () => storage.oldestWriteAgeMs,
     })
   }
 
@@ -108,6 +172,7 @@ export class Replica implements DecisionLog {
       clock: options.clock,
       random: () => randomBytes(options, 16),
       segmentBytesMax: tuning.segmentBytesMax,
+      bootstrap: bootstrapMembers(options).data,
       // The log fails an append before it says so: whoever waits for it here is told by the failed call as well.
       onFailure: (error) => (replica === undefined ? options.onFatal(error) : replica.#fail(error)),
     })
@@ -124,11 +189,9 @@ export class Replica implements DecisionLog {
     assert(this.#state === 'opened', 'a replica is started once')
     this.#state = 'running'
     this.#applier.start(handler)
-    if (this.#options.members.length === 1) return this.#lead()
-    this.#links.open()
-    const tickMs = tickMsOf(this.#tuning)
-    const ticksMax = Math.ceil(this.#tuning.heartbeatMs / tickMs)
-    this.#ticker = new Ticker(this.#options.clock, tickMs, ticksMax, (ticks) => this.#tick(ticks))
+    if (this.#options.network !== undefined) this.#takePart()
+    // A group of one has nobody to wait for.
+    if (isAlone(this.#members, this.#options.nodeId)) this.#driver.tick(2 * electionTimeoutTicksOf(this.#tuning))
   }
 
   propose(payload: Uint8Array, options: ProposeOptions = {}): ProposeResult {
@@ -140,6 +203,7 @@ export class Replica implements DecisionLog {
   }
 
   readBarrier(): Promise<void> {
+    if (this.#removed) return Promise.reject(new NodeRemovedError(this.#options.nodeId))
     if (this.#state !== 'running') return Promise.reject(new NotLeaderError(undefined))
     this.#driver.schedule()
     return this.#reads.add()
@@ -148,7 +212,13 @@ export class Replica implements DecisionLog {
   /** What this node says of itself in hello and welcome, as of now. */
   identity(): NodeIdentity {
     const { storeId, durableIndex } = this.#storage
-    return { nodeId: this.#options.nodeId, storeId, durableIndex }
+    const run = { incarnation: this.#incarnation, doubtful: this.#driver.isDoubtful }
+    return { nodeId: this.#options.nodeId, storeId, durableIndex, run }
+  }
+
+  /** The minor version of the protocol to name in hello and welcome. */
+  get protocolMinor(): number {
+    return this.#options.protocolMinor ?? PROTOCOL_MINOR
   }
 
   /** The leader, when one is known: itself only once it may answer. */
@@ -156,23 +226,54 @@ export class Replica implements DecisionLog {
     return this.#leader
   }
 
+  /** The members, as this node sees them. */
+  members(): MembersView {
+    const connected = new Set(this.#links.states.flatMap((peer) => (peer.connected ? [peer.nodeId] : [])))
+    return viewMembers(this.#members, this.#driver.status(), (nodeId) => connected.has(nodeId))
+  }
+
+  /** Where a member is reached, as `host:port`. */
+  addressOf(nodeId: NodeId): string | undefined {
+    return this.#members.addressOf(nodeId)
+  }
+
+  /**
+   * Changes the members; resolves with them once the change is in force. Only the leader can. It refuses what would leave
+   * fewer living voters than decide, and voters that have not caught up, unless `force` says why.
+   *
+   * @throws NotLeaderError, MembersRefusedError (nothing was done), MembersOutcomeUnknownError
+   */
+  async changeMembers(request: MembersRequest, options?: ChangeOptions): Promise<MembersView> {
+    await this.#changes.change(request, options)
+    return this.members()
+  }
+
+  /**
+   * Hands the leadership to `to`, or to the voter that is furthest; resolves with the new leader.
+   *
+   * @throws NotLeaderError, TransferFailedError: this node goes on leading
+   */
+  transferLeadership(to?: NodeId): Promise<NodeId> {
+    return this.#transfer.transfer(to)
+  }
+
+  /** Before a planned stop: lets another node lead, so that nobody has to wait for an election. Never throws. */
+  async handOver(timeoutMs: number): Promise<boolean> {
+    if (this.#state !== 'running') return true
+    return await this.#transfer.handOver(timeoutMs)
+  }
+
   /**
    * Judges the hello of a peer (role `peer`). Undefined: welcome it.
    *
-   * Codes: NODE_NOT_MEMBER, NODE_STORE_CHANGED, NODE_STORE_OLD, WRONG_CLUSTER, SHUTTING_DOWN.
+   * Codes: NODE_NOT_MEMBER, NODE_REMOVED, NODE_RUNS_TWICE, NODE_STORE_CHANGED, NODE_STORE_OLD, WRONG_CLUSTER, SHUTTING_DOWN.
    */
   acceptPeer(hello: Hello): undefined | Rejected {
-    const { logger, clusterId } = this.#options
-    const { node } = hello
-    if (this.#state === 'stopped') return rejected('SHUTTING_DOWN', 'the node is stopping; try again later')
-    if (hello.clusterId !== clusterId) return rejected('WRONG_CLUSTER', `this node belongs to cluster "${clusterId}"`)
-    const error = this.#objectionTo(node)
-    if (error === undefined) {
-      this.#driver.schedule()
-      return undefined
-    }
-    logger.error({ peer: node?.nodeId, code: error.code }, `refused a peer: ${error.message}`)
-    return rejected(error.code, error instanceof NodeNotMemberError ? error.message : error.fact)
+    if (this.#state === 'stopped' || this.#removed)
+      return { kind: 'rejected', code: 'SHUTTING_DOWN', message: 'the node takes part no more; try again later' }
+    const objection = this.#admission.judge(hello)
+    if (objection === undefined) this.#driver.schedule()
+    return objection
   }
 
   /** Takes over a connection whose hello `acceptPeer` accepted; its messages go to Raft. */
@@ -184,7 +285,8 @@ export class Replica implements DecisionLog {
 
   status(): DecisionLogStatus {
     const { storeId, bytesOnDisk, spaceLow } = this.#storage
-    return { raft: this.#driver.status(), storeId, bytesOnDisk, spaceLow, peers: this.#links.states }
+    const { states: peers } = this.#links
+    return { raft: this.#driver.status(), storeId, bytesOnDisk, spaceLow, peers, removed: this.#removed }
   }
 
   async close(): Promise<void> {
@@ -204,32 +306,132 @@ export class Replica implements DecisionLog {
   #stop(): void {
     if (this.#state === 'stopped') return
     this.#state = 'stopped'
+    this.#takeNoPart()
+    this.#applier.stop()
+  }
+
+  /** Dials whom it knows, and lets time go by. */
+  #takePart(): void {
+    this.#dial()
+    const tickMs = tickMsOf(this.#tuning)
+    const ticksMax = Math.ceil(this.#tuning.heartbeatMs / tickMs)
+    this.#ticker = new Ticker(this.#options.clock, tickMs, ticksMax, (ticks) => this.#tick(ticks))
+  }
+
+  #takeNoPart(): void {
     this.#ticker?.stop()
     this.#driver.stop()
     this.#links.close()
     this.#reads.refuseAll()
+    this.#changes.close()
+    this.#transfer.close()
     // Whoever waits for its proposals hears that their outcome is not known here.
     this.#applier.following(undefined)
-    this.#applier.stop()
   }
 
-  /** A group of one has nobody to wait for: it campaigns at once, and needs no ticks afterwards. */
-  #lead(): void {
-    this.#driver.tick(2 * electionTimeoutTicksOf(this.#tuning))
+  /** This node is no member any more, for good: it disturbs nobody, but still answers for itself. */
+  #leave(): void {
+    if (this.#removed || this.#state !== 'running') return
+    this.#removed = true
+    const error = new NodeRemovedError(this.#options.nodeId)
+    this.#options.logger.error({ code: error.code }, error.message)
+    this.#leader = undefined
+    this.#takeNoPart()
   }
 
   #tick(ticks: number): void {
     this.#driver.tick(ticks)
+    if (this.#role !== 'leader') return
     const status = this.#driver.status()
-    for (const { nodeId, matchIndex } of status.followers) {
-      this.#identities.raise(nodeId, Math.min(matchIndex, status.commitIndex))
+    for (const { nodeId, matchIndex, doubtful } of status.followers) {
+      if (!doubtful) this.#identities.raise(nodeId, Math.min(matchIndex, status.commitIndex))
+    }
+    if (this.#diskWatch.tick(ticks)) this.#giveWay()
+  }
+
+  #giveWay(): void {
+    const { logger } = this.#options
+    logger.warn(
+      { oldestWriteMs: Math.round(this.#storage.oldestWriteAgeMs) },
+      'the disk stands still: handing the leadership over',
+    )
+    this.#transfer.transfer().then(
+      (leader) => logger.info({ leader }, `node ${leader} took over from this one, whose disk is slow`),
+      (error: Error) => logger.warn({ err: error }, `a leader with a slow disk goes on: ${error.message}`),
+    )
+  }
+
+  #roleChanged(effect: RoleChange): void {
+    const { role, term, leader } = effect
+    this.#role = role
+    this.#leader = leader
+    this.#options.logger.info({ role, term, leader }, `${role} in term ${term}`)
+    this.#transfer.roleChanged(effect)
+    if (role !== 'leader') {
+      this.#changes.leadershipLost(leader)
+      this.#applier.following(leader)
+      this.#leaveIfRetired()
     }
   }
 
-  #roleChanged({ role, term, leader }: Extract<RaftEffect, { kind: 'roleChanged' }>): void {
-    this.#leader = leader
-    this.#options.logger.info({ role, term, leader }, `${role} in term ${term}`)
-    if (role !== 'leader') this.#applier.following(leader)
+  #configuration(effect: ConfigurationEffect): void {
+    if (effect.kind === 'configurationProposed') this.#changes.proposed(effect)
+    else if (effect.kind === 'configurationRefused') this.#changes.refused(effect)
+    else this.#membersInForce(this.#members.next(effect))
+  }
+
+  /** Other members count from now on. */
+  #membersInForce(members: MemberList): void {
+    const { logger, nodeId } = this.#options
+    const { configuration, index, forcedBecause } = members
+    this.#members = members
+    logger.info({ ...configuration, index, forcedBecause }, `the members are ${members.nodeIds.join(', ')}`)
+    for (const [member, { storeId }] of members.details)
+      if (storeId !== undefined && member !== nodeId) this.#identities.bind(member, storeId)
+    this.#changes.inForce(members)
+    if (this.#options.network === undefined || this.#state !== 'running') return
+    for (const gone of configuration.retired) this.#links.expel(gone)
+    this.#dial()
+    this.#leaveIfRetired()
+  }
+
+  /** A leader that is removed leads until its followers know that. */
+  #leaveIfRetired(): void {
+    if (this.#role !== 'leader' && this.#members.isRetired(this.#options.nodeId)) this.#leave()
+  }
+
+  #dial(): void {
+    const { members, nodeId } = this.#options
+    const endpoints = new Map<NodeId, Endpoint>(this.#members.details)
+    // Until it is a member itself, a node relies on its contacts; what it applies meanwhile is the group's past.
+    const isMember = this.#members.isMember(nodeId)
+    for (const member of members) {
+      const isMissing = !endpoints.has(member.nodeId) && this.#members.isMember(member.nodeId)
+      if (isMissing || (!isMember && !this.#members.isRetired(member.nodeId))) endpoints.set(member.nodeId, member)
+    }
+    endpoints.delete(nodeId)
+    this.#links.dial(endpoints)
+  }
+
+  #acceptedBy(peer: NodeId): void {
+    this.#refusals.acceptedBy(peer)
+    this.#driver.schedule()
+  }
+
+  #rejectedBy(peer: NodeId, error: HandshakeRejectedError): void {
+    if (error.peerCode === 'NODE_REMOVED') return this.#leave()
+    const contacts = this.#options.members.map((member) => member.nodeId).filter((id) => id !== this.#options.nodeId)
+    const reason = this.#refusals.refusedBy(peer, error, this.#members.configuration, contacts)
+    if (reason !== undefined) this.#fail(reason)
+  }
+
+  #minorOf(nodeId: NodeId): number | undefined {
+    return nodeId === this.#options.nodeId ? this.protocolMinor : this.#links.minorOf(nodeId)
+  }
+
+  #storeIdOf(nodeId: NodeId): string | undefined {
+    if (nodeId === this.#options.nodeId) return this.#storage.storeId
+    return this.#links.isConnected(nodeId) ? this.#identities.storeIdOf(nodeId) : undefined
   }
 
   #takePeerRecords(writes: boolean): readonly PeerRecord[] {
@@ -237,34 +439,31 @@ export class Replica implements DecisionLog {
     return this.#identities.takeUnsaved(this.#options.clock.monotonicMs())
   }
 
-  #objectionTo(node: NodeIdentity | undefined): NodeNotMemberError | IdentityError | undefined {
-    if (node === undefined) return new NodeNotMemberError('a peer must say which node it is')
-    if (node.nodeId === this.#options.nodeId) return objectionToOwnId(node, this.#storage.storeId)
-    if (this.#links.has(node.nodeId)) return this.#identities.check(node, this.#identities.floorOf(node.nodeId))
-    return new NodeNotMemberError(
-      `node ${node.nodeId} is no member of this group (${this.#options.members.map((member) => member.nodeId).join(', ')}): ` +
-        "correct its node id, or the members in this node's configuration",
-    )
-  }
-
   #refused(reason: 'notLeader' | 'backPressure' | 'diskFull'): ProposeResult {
     return { kind: 'refused', reason, leader: this.#leader }
   }
 }
 
-/** Somebody comes under our own id: a second directory for it, or this node itself by a wrong address. */
-function objectionToOwnId(node: NodeIdentity, storeId: string): NodeNotMemberError | NodeStoreChangedError {
-  if (node.storeId !== storeId) return storeChanged(node, storeId)
-  return new NodeNotMemberError(`node ${node.nodeId} dialled itself: correct the members' addresses`)
+/** What a new directory begins with. */
+function bootstrapMembers({ members, join }: ReplicaOptions): MemberList {
+  return join === true ? MemberList.empty() : MemberList.bootstrap(members)
 }
 
-function rejected(code: string, message: string): Rejected {
-  return { kind: 'rejected', code, message }
+/** The members as of what the state machine has applied: by the directory, or by the configuration when that is new. */
+function initialMembers(options: ReplicaOptions, { configuration, recovered }: RaftStorage): MemberList {
+  if (configuration === undefined) return bootstrapMembers(options)
+  return MemberList.from({ ...configuration, index: recovered.lastApplied })
 }
 
-function checkMembers({ nodeId, members, network }: ReplicaOptions): void {
+function isAlone({ configuration }: MemberList, nodeId: NodeId): boolean {
+  const { voters, votersOutgoing } = configuration
+  return voters.length === 1 && voters[0] === nodeId && votersOutgoing.length === 0
+}
+
+function checkMembers({ nodeId, members, network, join }: ReplicaOptions): void {
   const ids = members.map((member) => member.nodeId)
-  if (!ids.includes(nodeId)) throw new InvariantError(`node ${nodeId} is missing from the members ${ids.join(', ')}`)
+  if (join !== true && !ids.includes(nodeId))
+    throw new InvariantError(`node ${nodeId} is missing from the members ${ids.join(', ')}`)
   assert(new Set(ids).size === ids.length, 'each member has a node id of its own')
-  assert(members.length === 1 || network !== undefined, 'a group of several needs a network')
+  assert((members.length === 1 && join !== true) || network !== undefined, 'a group of several needs a network')
 }

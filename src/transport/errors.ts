@@ -66,4 +66,8 @@ export const RejectionCode = {
 } as const
 
 /** Rejections that pass by themselves; all others wait for somebody to change something. */
-const PASSING_REJECTIONS: ReadonlySet<string> = new Set([RejectionCode.tooManyConnections, 'SHUTTING_DOWN'])
+const PASSING_REJECTIONS: ReadonlySet<string> = new Set([
+  RejectionCode.tooManyConnections,
+  'SHUTTING_DOWN',
+  'NODE_RUNS_TWICE',
+])
