@@ -12,6 +12,16 @@ export interface Host {
 /** A rare branch was reached. */
 export type Mark = (name: string) => void
 
+/** Hears what becomes of prepared branches, in the moment in which it happens. */
+export interface DatabaseObserver {
+  prepared(gid: string): void
+  ended(gid: string, how: 'committed' | 'aborted'): void
+  /** It wrote nothing, so it vanished with its session or in a crash. */
+  emptied(gid: string): void
+}
+
+export const nobodyObserves: DatabaseObserver = { prepared() {}, ended() {}, emptied() {} }
+
 /** From low to high, both included, milliseconds. */
 export type Span = readonly [low: number, high: number]
 

@@ -1,5 +1,5 @@
 /** Simulated database servers, and drivers' pools that lead to them. */
-export { type Host, type Mark, noFaults, type ServerFaults, type Span } from './host.ts'
+export { type DatabaseObserver, type Host, type Mark, noFaults, type ServerFaults, type Span } from './host.ts'
 export {
   SimMariadb,
   type SimMariadbOptions,

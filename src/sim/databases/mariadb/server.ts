@@ -1,5 +1,5 @@
 import type { Channel } from '../../kernel/types.ts'
-import { type Host, type Mark, noFaults, type ServerFaults } from '../host.ts'
+import { type DatabaseObserver, type Host, type Mark, nobodyObserves, noFaults, type ServerFaults } from '../host.ts'
 import { Locks, Store, type StoreTransaction } from '../store/index.ts'
 import { MyRefusal } from './errors.ts'
 import { MariadbSession } from './session.ts'
@@ -13,6 +13,7 @@ export interface SimMariadbOptions {
   /** `innodb_lock_wait_timeout`. Default 50,000. */
   readonly lockTimeoutMs?: number
   readonly mark?: Mark
+  readonly observer?: DatabaseObserver
 }
 
 /**
@@ -28,6 +29,7 @@ export class SimMariadb {
   readonly store = new Store(1)
   readonly branches = new XaBranches()
   readonly mark: Mark
+  readonly #observer: DatabaseObserver
   readonly #connectionsMax: number
   readonly #lockTimeoutMs: number
   readonly #sessions = new Map<number, MariadbSession>()
@@ -39,6 +41,7 @@ export class SimMariadb {
     this.#connectionsMax = options.connectionsMax ?? 100
     this.#lockTimeoutMs = options.lockTimeoutMs ?? 50_000
     this.mark = options.mark ?? (() => {})
+    this.#observer = options.observer ?? nobodyObserves
   }
 
   /** Takes connections in a process. The earlier one is gone, and `crash` was called. */
@@ -93,6 +96,19 @@ export class SimMariadb {
     }
     if (verb === 'COMMIT') this.commit(branch.tx)
     else this.rollBack(branch.tx)
+    this.ended(branch, verb)
+  }
+
+  /** XA PREPARE: from now on the branch survives everything, unless it wrote nothing. */
+  prepare(branch: XaBranch): void {
+    branch.state = 'PREPARED'
+    branch.tx!.isPrepared = true
+    this.#observer.prepared(gidOf(branch))
+  }
+
+  /** A prepared branch was ended. */
+  ended(branch: XaBranch, verb: 'COMMIT' | 'ROLLBACK'): void {
+    this.#observer.ended(gidOf(branch), verb === 'COMMIT' ? 'committed' : 'aborted')
   }
 
   /** KILL CONNECTION. */
@@ -104,6 +120,7 @@ export class SimMariadb {
     if (branch.tx === undefined || branch.tx.undos.length > 0) return
     this.rollBack(branch.tx)
     branch.tx = undefined
+    this.#observer.emptied(gidOf(branch))
   }
 
   #accept(host: Host, channel: Channel): void {
@@ -120,4 +137,9 @@ export class SimMariadb {
     const onEnd = (): void => void this.#sessions.delete(pid)
     this.#sessions.set(pid, new MariadbSession({ host, channel, faults, mark, onEnd }, this, pid))
   }
+}
+
+/** The name under which observers know a branch: that of our adapter. */
+function gidOf({ xid: { gtrid, bqual } }: XaBranch): string {
+  return `${gtrid}_${bqual}`
 }

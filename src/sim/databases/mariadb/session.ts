@@ -169,12 +169,9 @@ export class MariadbSession extends ServerSession<MyRequest, MyAnswer> {
       case 'xaEnd':
         this.#inState('ACTIVE', control.xid).state = 'IDLE'
         return DONE
-      case 'xaPrepare': {
-        const branch = this.#inState('IDLE', control.xid)
-        branch.state = 'PREPARED'
-        branch.tx!.isPrepared = true
+      case 'xaPrepare':
+        this.#server.prepare(this.#inState('IDLE', control.xid))
         return DONE
-      }
       case 'xaSettle':
         return this.#xaSettle(control)
       case 'xaRecover':
@@ -252,6 +249,7 @@ export class MariadbSession extends ServerSession<MyRequest, MyAnswer> {
     this.#branch = undefined
     this.#server.branches.remove(branch)
     this.#endTransaction(verb)
+    if (branch.state === 'PREPARED') this.#server.ended(branch, verb)
   }
 
   #pause(): Promise<void> | undefined {

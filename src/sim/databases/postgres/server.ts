@@ -1,6 +1,5 @@
 import type { Channel } from '../../kernel/types.ts'
-import type { Host, Mark, ServerFaults } from '../host.ts'
-import { noFaults } from '../host.ts'
+import { type DatabaseObserver, type Host, type Mark, nobodyObserves, noFaults, type ServerFaults } from '../host.ts'
 import { Locks, Store, type StoreTransaction } from '../store/index.ts'
 import { PgRefusal } from './errors.ts'
 import { PostgresSession } from './session.ts'
@@ -19,6 +18,7 @@ export interface SimPostgresOptions {
   /** The first transaction id. Default 700; beyond 2^32 the views show only its lower half. */
   readonly firstXid?: number
   readonly mark?: Mark
+  readonly observer?: DatabaseObserver
 }
 
 /** A transaction that was prepared, as the server keeps it over crashes. */
@@ -41,6 +41,7 @@ export class SimPostgres {
   readonly faults: ServerFaults = noFaults()
   readonly store: Store
   readonly mark: Mark
+  readonly #observer: DatabaseObserver
   readonly preparedMax: number
   readonly #connectionsMax: number
   readonly #lockTimeoutMs: number | undefined
@@ -61,6 +62,7 @@ export class SimPostgres {
     this.#lockTimeoutMs = lockTimeoutMs === 0 ? undefined : lockTimeoutMs
     this.#deadlockMs = options.deadlockMs ?? 1_000
     this.mark = options.mark ?? (() => {})
+    this.#observer = options.observer ?? nobodyObserves
     this.store = new Store(options.firstXid ?? 700)
   }
 
@@ -119,6 +121,7 @@ export class SimPostgres {
     }
     tx.isPrepared = true
     this.#prepared.set(gid, { gid, tx, preparedMs: wallMs })
+    this.#observer.prepared(gid)
   }
 
   /** COMMIT PREPARED or ROLLBACK PREPARED; while `pause` lasts the gid is busy. @throws PgRefusal */
@@ -138,6 +141,7 @@ export class SimPostgres {
     this.#prepared.delete(gid)
     if (verb === 'COMMIT') this.commit(prepared.tx)
     else this.rollBack(prepared.tx)
+    this.#observer.ended(gid, verb === 'COMMIT' ? 'committed' : 'aborted')
   }
 
   prepared(): readonly PreparedTransaction[] {

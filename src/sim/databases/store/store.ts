@@ -28,6 +28,13 @@ export class Store {
     this.#tables.set(name, new Table(name, columns, keyColumn))
   }
 
+  /** Puts committed rows into a table, without a statement. */
+  load(name: string, rows: readonly Row[]): void {
+    const table = this.#tables.get(name)
+    assert(table !== undefined, 'rows are loaded into a table')
+    for (const row of rows) table.placeFor(row).committed = { row, seq: this.#seq, previous: undefined }
+  }
+
   table(name: string): Table | undefined {
     return this.#tables.get(name)
   }

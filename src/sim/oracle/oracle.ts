@@ -1,0 +1,36 @@
+import { Answers } from './answers.ts'
+import { Branches } from './branches.ts'
+import type { Checker } from './checker.ts'
+import { Effects } from './effects.ts'
+
+/** Knows every answer ever given to every client and every state of every database, and says when they do not fit. */
+export class Oracle {
+  readonly answers: Answers
+  readonly branches: Branches
+  readonly effects: Effects
+  readonly #checker: Checker
+
+  constructor(checker: Checker) {
+    this.#checker = checker
+    this.answers = new Answers(checker)
+    this.branches = new Branches(checker)
+    this.effects = new Effects(checker)
+  }
+
+  /** P3: what clients heard, against how the prepared branches of the same transactions ended. Call it at the end. */
+  checkAnswersAgainstBranches(): void {
+    for (const [txid, outcome] of this.answers.finals()) {
+      const end = this.branches.endOf(txid)
+      if (end !== undefined && end !== outcome) {
+        this.#checker.fail('P3', `a client heard "${outcome}" of ${txid}, and its branches are ${end}`)
+      }
+    }
+  }
+
+  /** P7: nothing is prepared or locked any more. @param locked rows that somebody has locked */
+  checkFree(locked: readonly string[]): void {
+    const open = this.branches.open()
+    if (open.length > 0) this.#checker.fail('P7', `still prepared: ${open.slice(0, 5).join(', ')}`)
+    if (locked.length > 0) this.#checker.fail('P7', `still locked: ${locked.slice(0, 5).join(', ')}`)
+  }
+}

@@ -1,0 +1,148 @@
+import { type ClusterId, parseGid } from '../../base/index.ts'
+import { mysql, postgres, type Resource } from '../../resources/index.ts'
+import { type Row, SimMariadb, SimMysqlPool, SimPgPool, SimPostgres } from '../databases/index.ts'
+import type { SimMysqlPromiseConnection } from '../databases/mariadb/index.ts'
+import type { SimPgClient } from '../databases/postgres/index.ts'
+import type { SimProcess, Victim, World } from '../kernel/types.ts'
+import type { FoundState, Oracle } from '../oracle/index.ts'
+
+/** How one of the bank's databases is set up. */
+export interface BankDatabaseOptions {
+  readonly name: string
+  readonly host: string
+  readonly engine: 'postgres' | 'mariadb'
+  readonly accounts: number
+  readonly openingBalance: number
+  /** PostgreSQL's max_prepared_transactions. */
+  readonly preparedMax: number
+  /** 0: PostgreSQL waits for ever for a row, MariaDB 50 s. */
+  readonly lockTimeoutMs: number
+  /** MariaDB only: with it there is evidence of every outcome. */
+  readonly witness: boolean
+}
+
+const COLUMNS = [
+  { name: 'operation', type: 'text' },
+  { name: 'txid', type: 'text' },
+  { name: 'account', type: 'int' },
+  { name: 'amount', type: 'int' },
+] as const
+
+/** One simulated database server with accounts, and what applications and resolvers need to use it. */
+export class BankDatabase implements Victim {
+  readonly kind = 'database'
+  readonly name: string
+  readonly host: string
+  readonly server: SimPostgres | SimMariadb
+  readonly #world: World
+  readonly #options: BankDatabaseOptions
+
+  constructor(world: World, oracle: Oracle, cluster: ClusterId, options: BankDatabaseOptions) {
+    this.#world = world
+    this.#options = options
+    this.name = options.name
+    this.host = options.host
+    this.server = this.#makeServer(observerOf(oracle, cluster, options.name))
+    const { store } = this.server
+    const accountColumns = [
+      { name: 'id', type: 'int' },
+      { name: 'balance', type: 'int' },
+    ] as const
+    store.createTable('accounts', accountColumns, 'id')
+    store.createTable('entries', COLUMNS, undefined)
+    const { accounts, openingBalance } = options
+    store.load(
+      'accounts',
+      Array.from({ length: accounts }, (_, id) => ({ id, balance: openingBalance })),
+    )
+  }
+
+  get accounts(): number {
+    return this.#options.accounts
+  }
+
+  /** Whether every outcome of a branch here leaves a proof. */
+  get hasEvidence(): boolean {
+    return this.#options.engine === 'postgres' || this.#options.witness
+  }
+
+  restart(): void {
+    const { name, host } = this
+    if (this.#world.process(name) !== undefined) return
+    this.server.crash()
+    this.#world.spawn({
+      name,
+      host,
+      main: (process) => this.server.serve(process),
+      onDeath: () => {
+        if (this.#world.process(name) === undefined) this.server.crash()
+      },
+    })
+  }
+
+  /** The production adapter over a pool of simulated connections, in a process. */
+  resource(process: SimProcess, sessions: number): Resource<unknown> {
+    const { name } = this
+    const { clock } = process
+    if (this.#options.engine === 'postgres') {
+      return postgres(new SimPgPool(process, { database: name, max: sessions }), { name, clock })
+    }
+    const pool = new SimMysqlPool(process, { database: name, connectionLimit: sessions, multipleStatements: true })
+    return mysql(pool.promise(), { name, clock, witness: this.#options.witness })
+  }
+
+  /** Sends a statement with `$1`, `$2` … in the order of the values, whatever the driver. */
+  async query(session: unknown, text: string, values: readonly (string | number)[]): Promise<readonly Row[]> {
+    if (this.#options.engine === 'postgres') return (await (session as SimPgClient).query(text, values)).rows
+    const [result] = await (session as SimMysqlPromiseConnection).query(text.replace(/\$\d+/g, '?'), values)
+    return 'affectedRows' in result ? [] : result
+  }
+
+  /** What is committed, for checks. */
+  found(): FoundState {
+    const database = this.name
+    const { store } = this.server
+    return {
+      effects: store.committedRows('entries').map(({ operation, txid, account, amount }) => ({
+        database,
+        operation: String(operation),
+        txid: String(txid),
+        account: Number(account),
+        amount: Number(amount),
+      })),
+      accounts: store
+        .committedRows('accounts')
+        .map(({ id, balance }) => ({ database, account: Number(id), balance: Number(balance) })),
+    }
+  }
+
+  /** Rows that somebody has locked. */
+  locked(): readonly string[] {
+    return this.server.store.lockedRows().map((row) => `${this.name}/${row}`)
+  }
+
+  #makeServer(observer: ReturnType<typeof observerOf>): SimPostgres | SimMariadb {
+    const { name, engine, preparedMax, lockTimeoutMs } = this.#options
+    const mark = (what: string): void => this.#world.mark(what)
+    if (engine === 'postgres') return new SimPostgres({ name, preparedMax, lockTimeoutMs, mark, observer })
+    return new SimMariadb({ name, mark, observer, ...(lockTimeoutMs > 0 && { lockTimeoutMs }) })
+  }
+}
+
+/** Tells the oracle of our branches; somebody else's are none of its business. */
+function observerOf({ branches }: Oracle, cluster: ClusterId, database: string) {
+  const tell = (gid: string, to: (txid: string, where: string) => void): void => {
+    const identity = parseGid(gid)
+    if (identity?.cluster === cluster) to(identity.txid, placeOf(database, identity.branch))
+  }
+  return {
+    prepared: (gid: string) => tell(gid, (txid, where) => branches.prepared(txid, where)),
+    ended: (gid: string, how: 'committed' | 'aborted') => tell(gid, (txid, where) => branches.ended(txid, where, how)),
+    emptied: (gid: string) => tell(gid, (txid, where) => branches.emptied(txid, where)),
+  }
+}
+
+/** How the oracle names a branch of a transaction. */
+export function placeOf(database: string, branch: number): string {
+  return `${database}#${branch}`
+}

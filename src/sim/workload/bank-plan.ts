@@ -1,0 +1,52 @@
+import type { Prng } from '../../base/index.ts'
+import { noFaults, type ServerFaults } from '../databases/index.ts'
+import type { BankDatabaseOptions } from './bank-database.ts'
+
+/** What a seed decides about the bank. */
+export interface BankPlan {
+  readonly openingBalance: number
+  readonly databases: readonly BankDatabaseOptions[]
+}
+
+const NAMES = ['flights', 'hotels', 'payments']
+
+/** Two or three databases, rarely all of one kind; few accounts, so that transactions meet. */
+export function drawBank(random: Prng): BankPlan {
+  const count = random.between(2, 3)
+  const accounts = random.pick([3, 10, 50])
+  const openingBalance = 100
+  const witness = random.chance(0.7)
+  const engines = random.pick<readonly ('postgres' | 'mariadb')[]>([
+    ['postgres', 'mariadb', 'postgres'],
+    ['mariadb', 'postgres', 'mariadb'],
+    ['postgres', 'mariadb', 'postgres'],
+    ['postgres', 'postgres', 'postgres'],
+    ['mariadb', 'mariadb', 'mariadb'],
+  ])
+  const databases = NAMES.slice(0, count).map((name, index) => ({
+    name,
+    host: `127.0.2.${index + 1}`,
+    engine: engines[index]!,
+    accounts,
+    openingBalance,
+    preparedMax: random.pick([64, 64, 3]),
+    lockTimeoutMs: random.pick([0, 300, 2_000]),
+    witness,
+  }))
+  return { openingBalance, databases }
+}
+
+/** How one server misbehaves for as long as there are faults. Each kind is off in most runs. */
+export function drawFaults(random: Prng): ServerFaults {
+  const sometimes = (chances: readonly number[]): number => (random.chance(0.4) ? random.pick(chances) : 0)
+  return {
+    ...noFaults(),
+    slowChance: sometimes([0.01, 0.1]),
+    slowMs: [1, random.pick([20, 500, 3_000])],
+    loseRequestChance: sometimes([0.002, 0.02]),
+    loseAnswerChance: sometimes([0.002, 0.02]),
+    terminateChance: sometimes([0.002, 0.01]),
+    refuseChance: sometimes([0.02, 0.2]),
+    settleMs: random.chance(0.3) ? [0, random.pick([5, 100, 1_000])] : [0, 0],
+  }
+}
