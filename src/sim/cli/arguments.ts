@@ -12,10 +12,14 @@ export type Request =
       readonly seeds: number
       readonly minutes: number
       readonly jobs: number | undefined
+      /** Failing seeds after which the campaign stops. */
+      readonly failures: number
       readonly json: boolean
       readonly shrink: boolean
       readonly overrides: Overrides
     }
+
+const FAILURES_DEFAULT = 20
 
 export const HELP = `Breaks a simulated fleet of coordinators, and says how.
 
@@ -26,7 +30,7 @@ export const HELP = `Breaks a simulated fleet of coordinators, and says how.
 
   --keep 3,7:120    only these faults; 7 lasts 120 ms     --jobs J      threads
   --transactions N  --applications N  --until MS          --json        for programs
-  --no-shrink       only name the seeds that fail
+  --no-shrink       only name the seeds that fail         --failures N  stop after so many (20)
 
 Exit codes: 0 all is well, 1 a run failed, 2 wrong use, 3 the campaign was too weak (a rare branch was never reached).`
 
@@ -53,6 +57,7 @@ export function parseRequest(args: readonly string[]): Request {
     minutes:
       values.minutes === undefined ? (limited ? Number.POSITIVE_INFINITY : 1) : positive('--minutes', values.minutes),
     jobs: values.jobs === undefined ? undefined : whole('--jobs', values.jobs),
+    failures: values.failures === undefined ? FAILURES_DEFAULT : whole('--failures', values.failures),
     json,
     shrink: values['no-shrink'] !== true,
     overrides,
@@ -71,6 +76,7 @@ function read(args: readonly string[]) {
         from: text,
         minutes: text,
         jobs: text,
+        failures: text,
         keep: text,
         transactions: text,
         applications: text,

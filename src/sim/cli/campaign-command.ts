@@ -4,8 +4,6 @@ import { shrink } from '../shrink/shrink.ts'
 import { replayCommand, storyOf } from '../shrink/story.ts'
 import type { Request } from './arguments.ts'
 
-/** Failing seeds after which a campaign stops. */
-const FAILURES_MAX = 20
 /** Runs that shrinking may take. */
 const SHRINK_RUNS_MAX = 400
 
@@ -18,7 +16,7 @@ export async function campaignCommand(request: Extract<Request, { kind: 'campaig
   const view = new View(request.json)
   const state = await runCampaign({
     ...request,
-    failuresMax: FAILURES_MAX,
+    failuresMax: request.failures,
     stopped: () => interrupted,
     onProgress: (progress) => view.progress(progress),
   })
