@@ -16,5 +16,16 @@ export {
   ProposalTooLargeError,
   ReplicaLogMalformedError,
 } from './errors.ts'
+export type { ChangeOptions } from './member-changes.ts'
+export {
+  type MemberRefusal,
+  MembersOutcomeUnknownError,
+  MembersRefusedError,
+  NodeRemovedError,
+  NodeRunsTwiceError,
+  TransferFailedError,
+} from './member-errors.ts'
+export type { MembersRequest } from './members-request.ts'
+export type { MemberRole, MembersView, MemberView } from './members-view.ts'
 export type { Member, RaftTap, ReplicaLogger, ReplicaOptions, ReplicaTuning } from './options.ts'
 export { Replica } from './replica.ts'

@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import type { CoordinatorStatus, ResolverStatus } from '../coordinator/index.ts'
-import type { DecisionLogStatus } from '../replica/index.ts'
+import type { MembersView, MemberView } from '../replica/index.ts'
 import type { ServerConfig } from './config.ts'
 import type { MemberStatus, NodeStatus } from './status.ts'
 
@@ -14,12 +14,13 @@ interface StatusSources {
   /** What is wrong with a database's settings. */
   readonly fatalOf: (resource: string) => string | undefined
   readonly config: ServerConfig
+  readonly members: MembersView
   readonly uptimeMs: number
   readonly residentBytes: number
 }
 
 /** Gathers what `status` answers. */
-export function makeStatus({ coordinator, resolver, fatalOf, config, ...figures }: StatusSources): NodeStatus {
+export function makeStatus({ coordinator, resolver, fatalOf, config, members, ...figures }: StatusSources): NodeStatus {
   const { raft, bytesOnDisk, spaceLow } = coordinator.log
   return {
     cluster: config.cluster,
@@ -35,7 +36,8 @@ export function makeStatus({ coordinator, resolver, fatalOf, config, ...figures 
     lastApplied: raft.lastApplied,
     lastIndex: raft.lastIndex,
     log: { bytesOnDisk, spaceLow },
-    members: config.members.map((member) => memberStatus(member, coordinator.log, config.node)),
+    removed: members.removed,
+    members: members.members.map(memberStatus),
     transactions: {
       preparing: coordinator.preparingCount,
       decided: coordinator.undeliveredCount,
@@ -53,22 +55,6 @@ export function makeStatus({ coordinator, resolver, fatalOf, config, ...figures 
   }
 }
 
-function memberStatus(
-  { id, address }: ServerConfig['members'][number],
-  log: DecisionLogStatus,
-  self: number,
-): MemberStatus {
-  const isSelf = id === self
-  const progress = log.raft.followers.find(({ nodeId }) => nodeId === id)
-  return {
-    node: id,
-    address,
-    connected: isSelf || (log.peers.find(({ nodeId }) => nodeId === id)?.connected ?? false),
-    lag:
-      isSelf && log.raft.role === 'leader'
-        ? 0
-        : progress === undefined
-          ? undefined
-          : log.raft.lastIndex - progress.matchIndex,
-  }
+function memberStatus({ nodeId, role, address, connected, lag }: MemberView): MemberStatus {
+  return { node: nodeId, role, address: address ?? '', connected, lag }
 }

@@ -10,7 +10,6 @@ import {
   type Listener,
   listen,
   PROTOCOL_MAJOR,
-  PROTOCOL_MINOR,
   ProtocolError,
   type Rejected,
   type TlsOptions,
@@ -28,6 +27,9 @@ import type { ServerLogger } from './server-logger.ts'
 
 /** How long the decisions that are under way may take once the server was asked to stop. */
 const DRAIN_MS = 5_000
+
+/** How long another node may take to lead. It takes a round trip; whoever can't is given up after an election timeout. */
+const HAND_OVER_MS = 1_000
 
 /**
  * One coordinator: a replica of the decision log, the coordinator over it, the resolver, and the port where peers and
@@ -49,7 +51,6 @@ export class CoordinatorServer {
   readonly #resolver: Resolver
   readonly #checks: ResourceChecks
   readonly #desk: AdminDesk
-  readonly #addresses: ReadonlyMap<NodeId, string>
   readonly #sessions = new Set<ClientSession>()
   readonly #startedMs: number
   #listener: Listener | undefined
@@ -70,7 +71,6 @@ export class CoordinatorServer {
     this.#replica = replica
     this.#resources = resources
     this.failed = failed
-    this.#addresses = new Map(config.members.map(({ id, address }) => [id, address]))
     const { keepMs, keepCount, openMax } = config.transactions
     this.#coordinator = new Coordinator({
       log: replica,
@@ -170,13 +170,19 @@ export class CoordinatorServer {
       resolver: this.#resolver.status(),
       fatalOf: (resource) => this.#checks.fatalOf(resource),
       config: this.#config,
+      members: this.#replica.members(),
       uptimeMs: this.#seams.clock.monotonicMs() - this.#startedMs,
       residentBytes: this.#seams.residentBytes(),
     })
   }
 
-  /** Takes no new transactions, waits for the decisions that are under way (at most five seconds), and closes everything. */
+  /**
+   * Hands the leadership over, so that nobody waits for an election; takes no new transactions, waits for the decisions
+   * that are under way (at most five seconds), and closes everything.
+   */
   async stop(): Promise<void> {
+    // First of all: what is under way goes on at the new leader, within a round trip. Draining could take seconds.
+    await this.#replica.handOver(HAND_OVER_MS)
     await Promise.race([this.#coordinator.drain(), sleep(this.#seams.clock, DRAIN_MS), this.failed])
     this.#checks.close()
     await this.#resolver.close()
@@ -216,7 +222,7 @@ export class CoordinatorServer {
     return {
       kind: 'welcome',
       protocolMajor: PROTOCOL_MAJOR,
-      protocolMinor: PROTOCOL_MINOR,
+      protocolMinor: this.#replica.protocolMinor,
       clusterId: this.#config.cluster,
       node: this.#replica.identity(),
       leader: this.#hint(this.#coordinator.status().leader),
@@ -251,7 +257,7 @@ export class CoordinatorServer {
   }
 
   #hint(leader: NodeId | undefined): LeaderHint | undefined {
-    const address = leader === undefined ? undefined : this.#addresses.get(leader)
+    const address = leader === undefined ? undefined : this.#replica.addressOf(leader)
     return leader === undefined || address === undefined ? undefined : { nodeId: leader, address }
   }
 

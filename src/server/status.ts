@@ -14,6 +14,8 @@ export interface NodeStatus {
   readonly lastApplied: number
   readonly lastIndex: number
   readonly log: { readonly bytesOnDisk: number; readonly spaceLow: boolean }
+  /** This node was removed from the fleet: stop it. */
+  readonly removed: boolean
   /** Members as this node sees them; match and lag only on the leader. */
   readonly members: readonly MemberStatus[]
   readonly transactions: TransactionCounts
@@ -23,6 +25,7 @@ export interface NodeStatus {
 
 export interface MemberStatus {
   readonly node: number
+  readonly role: 'voter' | 'learner' | 'leaving'
   readonly address: string
   readonly connected: boolean
   /** Entries that this member has not acknowledged yet. */
