@@ -143,8 +143,11 @@ export function eventLine(node: NodeId, event: RaftEvent): string | undefined {
       return `${node} has loaded`
     case 'chunkStored':
       return `${node} has stored a chunk`
-    case 'snapshotInstalled':
-      return `${node} has installed the snapshot ${event.snapshot.index}@${event.snapshot.term}`
+    case 'snapshotInstalled': {
+      const { snapshot, configuration } = event
+      const members = configurationText(configuration)
+      return `${node} has installed the snapshot ${snapshot.index}@${snapshot.term}, members ${members}`
+    }
     default:
       return undefined
   }
