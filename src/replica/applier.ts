@@ -1,7 +1,17 @@
-import { type Clock, type NodeId, toError } from '../base/index.ts'
-import { type Entry, EntryKind, type LogIndex, type Term } from '../raft/index.ts'
-import type { DecisionLogHandler } from './decision-log.ts'
+import { assert, type Clock, type NodeId, toError } from '../base/index.ts'
+import {
+  type ConfigurationData,
+  decodeConfiguration,
+  type Entry,
+  EntryKind,
+  entryBytes,
+  type LogIndex,
+  type SnapshotPosition,
+  type Term,
+} from '../raft/index.ts'
+import type { DecisionLogHandler, FrozenState } from './decision-log.ts'
 import { ApplyFailedError } from './errors.ts'
+import type { MemberList } from './member-list.ts'
 
 /** How long entries are applied before the event loop gets its turn: a long replay must not starve heartbeats. */
 const SLICE_MS = 5
@@ -19,8 +29,20 @@ export interface ApplierOptions {
   readonly clock: Clock
   /** Runs the task later in the event loop, after I/O had its turn. */
   readonly later: (task: () => void) => void
-  readonly lastApplied: LogIndex
+  /** The last entry that the state machine has applied when this begins. */
+  readonly applied: SnapshotPosition
+  /** The members as of that entry. */
+  readonly members: MemberList
+  /** Called after each slice. */
+  readonly onProgress?: () => void
   readonly onFatal: (error: Error) => void
+}
+
+/** The state machine as of one entry. */
+export interface FrozenAt {
+  readonly position: SnapshotPosition
+  readonly configuration: ConfigurationData
+  readonly state: FrozenState
 }
 
 /**
@@ -37,6 +59,9 @@ export class Applier {
   #offset = 0
   #backlogBytes = 0
   #appliedIndex: LogIndex
+  #appliedTerm: Term
+  #members: MemberList
+  #appliedBytes = 0
   #scheduled = false
   #stopped = false
   /** Reads and loads that wait. Few: reads of one turn share one. */
@@ -44,7 +69,9 @@ export class Applier {
 
   constructor(options: ApplierOptions) {
     this.#options = options
-    this.#appliedIndex = options.lastApplied
+    this.#appliedIndex = options.applied.index
+    this.#appliedTerm = options.applied.term
+    this.#members = options.members
   }
 
   /** True from the call of `leading` to that of `following`: the state machine may decide. */
@@ -55,6 +82,11 @@ export class Applier {
   /** The last entry that the state machine has applied. */
   get appliedIndex(): LogIndex {
     return this.#appliedIndex
+  }
+
+  /** What the applied entries count, all together since this began. */
+  get appliedBytes(): number {
+    return this.#appliedBytes
   }
 
   /** False while so much waits to be applied that no more should be added. */
@@ -92,6 +124,33 @@ export class Applier {
     this.#told = 'following'
     this.#toldLeader = leader
     if (news && this.#handler !== undefined) this.#call((handler) => handler.following(leader))
+  }
+
+  /** Freezes the state machine as of the last entry that it has applied. Never from within `apply`. */
+  freeze(): FrozenAt {
+    assert(this.#handler !== undefined, 'what is frozen was started')
+    const state = this.#handler.freeze()
+    const position = { index: this.#appliedIndex, term: this.#appliedTerm }
+    return { position, configuration: this.#members.data, state }
+  }
+
+  /**
+   * The state machine is replaced by `finish`, and is then that of a snapshot. Entries that wait and are part of it will
+   * not be applied: so each takes effect once, by its own or by the snapshot.
+   */
+  replace(position: SnapshotPosition, members: MemberList, finish: () => void): void {
+    assert(position.index >= this.#appliedIndex, 'what was applied is not taken back')
+    finish()
+    this.#items = this.#items.flatMap((item) =>
+      item.kind === 'leading' ? [item] : behind(item.entries, position.index),
+    )
+    this.#offset = 0
+    this.#backlogBytes = 0
+    for (const item of this.#items) if (item.kind === 'entries') this.#backlogBytes += item.bytes
+    this.#appliedIndex = position.index
+    this.#appliedTerm = position.term
+    this.#members = members
+    this.#wake()
   }
 
   /** Runs `task` once `index` is applied: at once when it is. */
@@ -136,6 +195,7 @@ export class Applier {
       if (!this.#next()) return
     }
     this.#wake()
+    this.#options.onProgress?.()
   }
 
   #yield(): void {
@@ -159,7 +219,7 @@ export class Applier {
         !this.#call((handler) => handler.apply(entry.data, entry.index), entry.index)
       )
         return false
-      this.#appliedIndex = entry.index
+      this.#applied(entry)
     }
     if (this.#offset >= item.entries.length) {
       this.#items.shift()
@@ -167,6 +227,14 @@ export class Applier {
       this.#backlogBytes -= item.bytes
     }
     return true
+  }
+
+  #applied(entry: Entry): void {
+    this.#appliedIndex = entry.index
+    this.#appliedTerm = entry.term
+    this.#appliedBytes += entryBytes(entry)
+    if (entry.kind !== EntryKind.configuration) return
+    this.#members = this.#members.next({ ...decodeConfiguration(entry.data), index: entry.index })
   }
 
   #call(call: (handler: DecisionLogHandler) => void, index?: LogIndex): boolean {
@@ -186,4 +254,11 @@ export class Applier {
     this.#waiting = []
     for (const { isDue, task } of waiting) this.#when(isDue, task)
   }
+}
+
+/** The part of waiting entries that a snapshot does not cover, as an item of its own. */
+function behind(entries: readonly Entry[], index: LogIndex): Item[] {
+  const left = entries.filter((entry) => entry.index > index)
+  if (left.length === 0) return []
+  return [{ kind: 'entries', entries: left, bytes: left.reduce((bytes, entry) => bytes + entry.data.length, 0) }]
 }

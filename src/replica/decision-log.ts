@@ -77,6 +77,17 @@ export type ProposeResult =
       readonly leader: NodeId | undefined
     }
 
+/** The newest snapshot of a node. */
+export interface SnapshotStatus {
+  /** The last entry that it covers. */
+  readonly index: number
+  readonly term: number
+  /** Of the file. */
+  readonly bytes: number
+  /** By the wall clocks of whoever took it and of this node. */
+  readonly ageMs: number
+}
+
 export interface DecisionLogStatus {
   readonly raft: RaftStatus
   readonly storeId: string
@@ -84,6 +95,8 @@ export interface DecisionLogStatus {
   readonly spaceLow: boolean
   /** This node was removed from the group: it takes part in nothing any more. */
   readonly removed?: boolean
+  /** The newest snapshot; undefined as long as there is none. */
+  readonly snapshot?: SnapshotStatus | undefined
   /** Peers and whether a connection to each is up. */
   readonly peers: readonly { readonly nodeId: NodeId; readonly address: string; readonly connected: boolean }[]
 }

@@ -37,6 +37,16 @@ export interface ReplicaTuning {
   readonly cacheBytesMax: number
   /** Size of one file of the log. Default: the log's own. */
   readonly segmentBytesMax: number | undefined
+  /** A snapshot is taken when entries of so many bytes were applied since the last one. Default 64 MiB. */
+  readonly snapshotBytes: number
+  /** Or so many entries, whatever their size. Default 250,000. */
+  readonly snapshotEntries: number
+  /** Log that is kept behind a snapshot for followers that are slow or restart: at most so many bytes. Default 16 MiB. */
+  readonly tailBytes: number
+  /** And at most so many entries. Default 50,000. */
+  readonly tailEntries: number
+  /** Bytes in one message of a snapshot. Four of them are under way to a follower at most. Default 256 KiB. */
+  readonly snapshotChunkBytes: number
 }
 
 /** The part of a logger (for example pino) that the replica uses. */
@@ -106,6 +116,11 @@ const DEFAULT_TUNING: ReplicaTuning = {
   uncommittedBytesMax: 16 * MIB,
   cacheBytesMax: 16 * MIB,
   segmentBytesMax: undefined,
+  snapshotBytes: 64 * MIB,
+  snapshotEntries: 250_000,
+  tailBytes: 16 * MIB,
+  tailEntries: 50_000,
+  snapshotChunkBytes: MIB / 4,
 }
 
 /** A payload's size, at most: an AppendEntries with it alone stays below the largest frame (4 MiB). */

@@ -1,4 +1,4 @@
-import { assert, toError } from '../base/index.ts'
+import { assert, toError, unreachable } from '../base/index.ts'
 import {
   ENTRY_OVERHEAD_BYTES,
   type Raft,
@@ -12,6 +12,7 @@ import type { Applier } from './applier.ts'
 import type { RaftStorage } from './raft-storage.ts'
 import type { ReadBarriers } from './read-barriers.ts'
 import type { PeerRecord } from './records.ts'
+import type { SnapshotEffect } from './snapshots.ts'
 
 type LoadEffect = Extract<RaftEffect, { kind: 'load' }>
 
@@ -34,6 +35,7 @@ export interface RaftDriverOptions {
   readonly send: (message: RaftMessage) => boolean
   readonly onRoleChanged: (effect: Extract<RaftEffect, { kind: 'roleChanged' }>) => void
   readonly onConfiguration: (effect: ConfigurationEffect) => void
+  readonly onSnapshot: (effect: SnapshotEffect) => void
   readonly onTransferFailed: (effect: Extract<RaftEffect, { kind: 'transferFailed' }>) => void
   /** What was learnt of peers and is to be written, given that this turn writes (or not). */
   readonly takePeerRecords: (writes: boolean) => readonly PeerRecord[]
@@ -220,11 +222,18 @@ export class RaftDriver {
       case 'configurationRefused':
         this.#options.onConfiguration(effect)
         break
+      case 'sendSnapshot':
+      case 'chunkAcknowledged':
+      case 'storeChunk':
+      case 'installSnapshot':
+      case 'doubtCleared':
+        this.#options.onSnapshot(effect)
+        break
       case 'transferFailed':
         this.#options.onTransferFailed(effect)
         break
       default:
-        assert(false, `the effect ${effect.kind} is not known yet`)
+        unreachable(effect)
     }
   }
 
@@ -245,6 +254,11 @@ export class RaftDriver {
     }
     this.#durable = last
     this.schedule()
+  }
+
+  /** Sends a message that promises nothing about this node's disk. */
+  send(message: RaftMessage): void {
+    if (!this.#stopped) this.#send(message)
   }
 
   #send(message: RaftMessage): void {

@@ -4,6 +4,8 @@ import {
   type Entry,
   type HardState,
   type LogIndex,
+  NO_INDEX,
+  NO_TERM,
   type RecoveredState,
   type SnapshotPosition,
   TermRuns,
@@ -57,7 +59,9 @@ export interface RaftStorageOptions {
 export class RaftStorage {
   readonly recovered: RecoveredState
   readonly snapshots: SnapshotStore
-  /** The configuration in force at `recovered.lastApplied`; undefined in directories that earlier releases made. */
+  /** Where the state machine begins: at the newest snapshot that was found, or before all entries. */
+  readonly applied: SnapshotPosition
+  /** The configuration in force there; undefined in directories that earlier releases made. */
   readonly configuration: ConfigurationData | undefined
   /** What was lost and set aside when this open found damage. */
   readonly damage: Error | undefined
@@ -78,13 +82,18 @@ export class RaftStorage {
   /** Times that the log was cut, at either end: a load that was under way may find nothing. */
   #cuts = 0
 
-  private constructor(parts: RecoveredStorage, segmentBytesMax = Number.POSITIVE_INFINITY) {
+  /** Rejects when the log fails, and never resolves. */
+  readonly #failure: Promise<never>
+
+  private constructor(parts: RecoveredStorage, failure: Promise<never>, segmentBytesMax = Number.POSITIVE_INFINITY) {
+    this.#failure = failure
     const { state } = parts
     this.#wal = parts.wal
     this.#recordBytesMax = Math.min(RECORD_BYTES_MAX, segmentBytesMax / 4)
     this.#entryIndex = parts.entryIndex
     this.recovered = state
     this.snapshots = parts.snapshots
+    this.applied = parts.snapshots.newest?.header.position ?? { index: NO_INDEX, term: NO_TERM }
     this.configuration = parts.snapshots.newest?.header.configuration ?? parts.bootstrap
     this.damage = parts.damage
     this.#peers = new Map(parts.peers)
@@ -102,7 +111,15 @@ export class RaftStorage {
    * @throws WalError… of the durable log, ReplicaLogMalformedError, SnapshotDamagedError, SnapshotVersionError
    */
   static async open(options: RaftStorageOptions): Promise<RaftStorage> {
-    return new RaftStorage(await recoverStorage(options), options.segmentBytesMax)
+    let onFailure = options.onFailure
+    const failure = new Promise<never>((_, reject) => {
+      onFailure = (error) => {
+        reject(error)
+        options.onFailure(error)
+      }
+    })
+    failure.catch(() => undefined)
+    return new RaftStorage(await recoverStorage({ ...options, onFailure }), failure, options.segmentBytesMax)
   }
 
   get storeId(): string {
@@ -167,9 +184,9 @@ export class RaftStorage {
     })
   }
 
-  /** Resolves when everything appended so far is on disk; never after a failure. */
+  /** Resolves when everything appended so far is on disk. @throws WalFailedError, WalClosedError */
   flushed(): Promise<void> {
-    return new Promise((resolve) => this.#wal.append([], resolve))
+    return this.#orFailure(new Promise((resolve) => this.#wal.append([], resolve)))
   }
 
   /**
@@ -259,14 +276,19 @@ export class RaftStorage {
     addRecord(batch, RecordType.doubt, encodeDoubt(this.#doubtful))
     if (this.#bootstrap !== undefined) addRecord(batch, RecordType.bootstrap, encodeBootstrap(this.#bootstrap))
     for (const peer of this.#peers.values()) addRecord(batch, RecordType.peer, encodePeer(peer))
-    const [position] = await new Promise<readonly Position[]>((resolve) => {
+    const durable = new Promise<readonly Position[]>((resolve) => {
       const positions = this.#appendBatch(batch, () => {
         // Writes complete in order, so a discarded log's own completions came before this one.
         this.#durableIndex = discard ? base.index : higher(this.#durableIndex, base.index)
         resolve(positions)
       })
     })
+    const [position] = await this.#orFailure(durable)
     await this.#wal.removeBefore(keepFrom ?? position!)
+  }
+
+  #orFailure<T>(durable: Promise<T>): Promise<T> {
+    return Promise.race([durable, this.#failure])
   }
 
   #addEntries(batch: Batch, entries: readonly Entry[]): void {

@@ -30,6 +30,7 @@ import {
   completeTuning,
   electionTimeoutTicksOf,
   PAYLOAD_BYTES_MAX,
+  type ReplicaLogger,
   type ReplicaOptions,
   type ReplicaTuning,
   raftOptionsOf,
@@ -42,6 +43,7 @@ import { RaftStorage } from './raft-storage.ts'
 import { randomBytes, randomName } from './randomness.ts'
 import { ReadBarriers } from './read-barriers.ts'
 import type { PeerRecord } from './records.ts'
+import { Snapshots } from './snapshots.ts'
 import { StoreRefusals } from './store-refusals.ts'
 import { Ticker } from './ticker.ts'
 
@@ -75,6 +77,7 @@ export class Replica implements DecisionLog {
   readonly #applier: Applier
   readonly #reads = new ReadBarriers()
   readonly #driver: RaftDriver
+  readonly #snapshots: Snapshots
   readonly #changes: MemberChanges
   readonly #transfer: LeadershipTransfer
   readonly #diskWatch: DiskWatch
@@ -96,9 +99,17 @@ export class Replica implements DecisionLog {
     this.#incarnation = randomName(options)
     this.#members = initialMembers(options, storage)
     this.#identities = new PeerIdentities(storage.peers)
-    this.#applier = new Applier({ clock, later, lastApplied: storage.recovered.lastApplied, onFatal })
+    this.#applier = new Applier({
+      clock,
+      later,
+      applied: storage.applied,
+      members: this.#members,
+      onProgress: () => this.#snapshots.check(),
+      onFatal,
+    })
     const raft = new Raft(raftOptionsOf(options, tuning, this.#members.configuration), storage.recovered)
     options.tap?.opened(raft, storage.recovered)
+    if (storage.damage !== undefined) warnOfDamage(options.logger, storage.damage)
     this.#driver = new RaftDriver({
       raft,
       storage,
@@ -109,11 +120,26 @@ export class Replica implements DecisionLog {
       send: (message) => this.#links.send(message),
       onRoleChanged: (effect) => this.#roleChanged(effect),
       onConfiguration: (effect) => this.#configuration(effect),
+      onSnapshot: (effect) => this.#snapshots.carryOut(effect),
       onTransferFailed: (effect) => this.#transfer.failed(effect),
       takePeerRecords: (writes) => this.#takePeerRecords(writes),
       onFatal,
       onStepped: options.tap && ((effects) => options.tap?.stepped(effects)),
       onSent: options.tap && ((message) => options.tap?.sent(message)),
+    })
+    this.#snapshots = new Snapshots({
+      nodeId: options.nodeId,
+      storage,
+      applier: this.#applier,
+      tuning,
+      clock,
+      logger: options.logger,
+      enqueue: (event) => this.#driver.enqueue(event),
+      send: (message) => this.#driver.send(message),
+      status: () => raft.status(),
+      mayCompact: () => this.#members.nodeIds.every((nodeId) => this.#minorOf(nodeId) !== 0),
+      onMembers: (members) => this.#membersInForce(members),
+      onFatal,
     })
     this.#links = new PeerLinks({
       replica: options,
@@ -173,6 +199,8 @@ export class Replica implements DecisionLog {
       random: () => randomBytes(options, 16),
       segmentBytesMax: tuning.segmentBytesMax,
       bootstrap: bootstrapMembers(options).data,
+      mayRebuild: options.members.length > 1 || options.join === true,
+      later: options.later,
       // The log fails an append before it says so: whoever waits for it here is told by the failed call as well.
       onFailure: (error) => (replica === undefined ? options.onFatal(error) : replica.#fail(error)),
     })
@@ -188,6 +216,9 @@ export class Replica implements DecisionLog {
   async start(handler: DecisionLogHandler): Promise<void> {
     assert(this.#state === 'opened', 'a replica is started once')
     this.#state = 'running'
+    await this.#snapshots.restore(handler)
+    // Stopped meanwhile.
+    if (this.#isStopped) return
     this.#applier.start(handler)
     if (this.#options.network !== undefined) this.#takePart()
     // A group of one has nobody to wait for.
@@ -245,6 +276,9 @@ export class Replica implements DecisionLog {
    */
   async changeMembers(request: MembersRequest, options?: ChangeOptions): Promise<MembersView> {
     await this.#changes.change(request, options)
+    // In force here: the others learn it with the next message. Whoever is told "done" may stop nodes at once, so a round
+    // of reads, which carries the commit index, makes sure that a majority was told as well.
+    await this.readBarrier().catch(() => undefined)
     return this.members()
   }
 
@@ -286,11 +320,13 @@ export class Replica implements DecisionLog {
   status(): DecisionLogStatus {
     const { storeId, bytesOnDisk, spaceLow } = this.#storage
     const { states: peers } = this.#links
-    return { raft: this.#driver.status(), storeId, bytesOnDisk, spaceLow, peers, removed: this.#removed }
+    const { status: snapshot } = this.#snapshots
+    return { raft: this.#driver.status(), storeId, bytesOnDisk, spaceLow, snapshot, peers, removed: this.#removed }
   }
 
   async close(): Promise<void> {
     this.#stop()
+    await this.#snapshots.stop()
     await this.#storage.close()
   }
 
@@ -308,6 +344,11 @@ export class Replica implements DecisionLog {
     this.#state = 'stopped'
     this.#takeNoPart()
     this.#applier.stop()
+    void this.#snapshots.stop()
+  }
+
+  get #isStopped(): boolean {
+    return this.#state === 'stopped'
   }
 
   /** Dials whom it knows, and lets time go by. */
@@ -367,6 +408,7 @@ export class Replica implements DecisionLog {
     this.#leader = leader
     this.#options.logger.info({ role, term, leader }, `${role} in term ${term}`)
     this.#transfer.roleChanged(effect)
+    this.#snapshots.roleChanged(role === 'leader', term)
     if (role !== 'leader') {
       this.#changes.leadershipLost(leader)
       this.#applier.following(leader)
@@ -453,6 +495,12 @@ function bootstrapMembers({ members, join }: ReplicaOptions): MemberList {
 function initialMembers(options: ReplicaOptions, { configuration, recovered }: RaftStorage): MemberList {
   if (configuration === undefined) return bootstrapMembers(options)
   return MemberList.from({ ...configuration, index: recovered.lastApplied })
+}
+
+function warnOfDamage(logger: ReplicaLogger, damage: Error): void {
+  const { code } = damage as { readonly code?: string }
+  const what = 'this node lost a part of what it promised: it does not count until the others have made it whole again'
+  logger.error({ err: damage, code }, `${what}. ${damage.message}`)
 }
 
 function isAlone({ configuration }: MemberList, nodeId: NodeId): boolean {

@@ -78,8 +78,12 @@ export class SnapshotStore {
     return this.#newest
   }
 
-  get directory(): string {
-    return this.#options.directory
+  get disk(): Disk {
+    return this.#options.disk
+  }
+
+  get clusterId(): ClusterId {
+    return this.#options.clusterId
   }
 
   pathOf(name: string): string {
@@ -105,12 +109,24 @@ export class SnapshotStore {
     }
   }
 
-  /** Takes in a received snapshot, which was published under its name. @throws SnapshotDamagedError */
-  async adoptReceived(position: SnapshotPosition, snapshotId: number): Promise<StoredSnapshot> {
-    const name = receivedName(position, snapshotId)
-    const snapshot = await this.check(name, position)
-    assert(snapshot.snapshotId === snapshotId, 'a file was received under the id that it has')
-    return this.#adopt(snapshot)
+  /**
+   * Reads a received snapshot, which was published under its name. It is not the newest one yet: see `adopt`.
+   * @throws SnapshotDamagedError
+   */
+  async readReceived(
+    position: SnapshotPosition,
+    snapshotId: number,
+    onContent: (content: Buffer) => void,
+  ): Promise<StoredSnapshot> {
+    const newest = this.#newest
+    const isNewest = newest?.snapshotId === snapshotId && newest.header.position.index === position.index
+    const name = isNewest ? newest.name : receivedName(position, snapshotId)
+    return await this.check(name, position, onContent)
+  }
+
+  /** A received snapshot is in force. */
+  adopt(snapshot: StoredSnapshot): void {
+    this.#adopt(snapshot)
   }
 
   /** Reads a whole snapshot in slices; `onContent` gets its content, checked piece by piece. @throws SnapshotDamagedError */

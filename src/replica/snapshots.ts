@@ -1,0 +1,228 @@
+import { type Clock, CodecError, type NodeId, toError } from '../base/index.ts'
+import type { InstallSnapshot, RaftEffect, RaftEvent, RaftStatus, SnapshotPosition, Term } from '../raft/index.ts'
+import { removeDurably, WalClosedError } from '../wal/index.ts'
+import type { Applier } from './applier.ts'
+import { compactionPoint } from './compaction.ts'
+import type { DecisionLogHandler, SnapshotStatus } from './decision-log.ts'
+import { SnapshotDamagedError } from './errors.ts'
+import { MemberList } from './member-list.ts'
+import type { ReplicaLogger, ReplicaTuning } from './options.ts'
+import type { RaftStorage } from './raft-storage.ts'
+import { receivedName } from './snapshot-names.ts'
+import { SnapshotReceiver } from './snapshot-receiver.ts'
+import { SnapshotSender } from './snapshot-sender.ts'
+import type { StoredSnapshot } from './snapshot-store.ts'
+import { SnapshotTaker } from './snapshot-taker.ts'
+
+/** What the core asks of snapshots. */
+export type SnapshotEffect = Extract<
+  RaftEffect,
+  { kind: 'sendSnapshot' | 'chunkAcknowledged' | 'storeChunk' | 'installSnapshot' | 'doubtCleared' }
+>
+
+export interface SnapshotsOptions {
+  readonly nodeId: NodeId
+  readonly storage: RaftStorage
+  readonly applier: Applier
+  readonly tuning: ReplicaTuning
+  readonly clock: Clock
+  readonly logger: ReplicaLogger
+  readonly enqueue: (event: RaftEvent) => void
+  readonly send: (message: InstallSnapshot) => void
+  readonly status: () => RaftStatus
+  /** False while a member speaks a version that knows no snapshots: it could never get back what is compacted. */
+  readonly mayCompact: () => boolean
+  /** The members that came with an installed snapshot are in force. */
+  readonly onMembers: (members: MemberList) => void
+  readonly onFatal: (error: Error) => void
+}
+
+/**
+ * Snapshots of this node: takes them, cuts the log behind them, sends them to followers that are too far behind, and
+ * puts in force what a leader sends (§7).
+ *
+ * Installing goes in this order, and a crash at any step leaves a directory that a restart understands:
+ * 1. the file is whole and on disk: a restart would begin behind it, for the log does not reach as far;
+ * 2. it is read, checked, and given to the state machine, which shows none of it yet: a bad one changes nothing;
+ * 3. the log on disk begins anew behind it;
+ * 4. the state machine is replaced, and entries that waited for it are dropped;
+ * 5. the core is told.
+ */
+export class Snapshots {
+  readonly #options: SnapshotsOptions
+  readonly #taker: SnapshotTaker
+  readonly #sender: SnapshotSender
+  readonly #receiver: SnapshotReceiver
+  #handler: DecisionLogHandler | undefined
+  /** The state machine is being replaced, by one snapshot after the other. */
+  #replacing: Promise<void> = Promise.resolve()
+  #stopped = false
+
+  constructor(options: SnapshotsOptions) {
+    const { storage, clock, logger, tuning, enqueue, onFatal, nodeId, send } = options
+    const { snapshots: store } = storage
+    const { clusterId } = store
+    this.#options = options
+    const onTaken = (snapshot: StoredSnapshot) => this.#compact(snapshot)
+    this.#taker = new SnapshotTaker({ ...options, clusterId, onTaken })
+    this.#sender = new SnapshotSender({
+      store,
+      disk: store.disk,
+      clock,
+      logger,
+      nodeId,
+      chunkBytes: tuning.snapshotChunkBytes,
+      askAgainMs: tuning.electionTimeoutMs,
+      send,
+      enqueue,
+      isWanted: (to) => options.status().followers.some((each) => each.nodeId === to && each.state === 'snapshot'),
+      onDamaged: (error) => this.#damaged(error),
+      onFatal,
+    })
+    this.#receiver = new SnapshotReceiver({ store, logger, flushed: () => storage.flushed(), enqueue, onFatal })
+  }
+
+  /** Brings the state machine to where the newest snapshot is. Before anything is applied. @throws SnapshotDamagedError */
+  restore(handler: DecisionLogHandler): Promise<void> {
+    this.#handler = handler
+    const restored = this.#restore(handler)
+    this.#replacing = restored.catch(() => undefined)
+    return restored
+  }
+
+  async #restore(handler: DecisionLogHandler): Promise<void> {
+    const { snapshots } = this.#options.storage
+    const { newest } = snapshots
+    if (newest === undefined) return
+    const restoring = handler.restore()
+    await snapshots.read(newest, (content) => restoring.add(content))
+    restoring.finish()
+  }
+
+  /** More was applied. */
+  check(): void {
+    this.#taker.check()
+  }
+
+  carryOut(effect: SnapshotEffect): void {
+    switch (effect.kind) {
+      case 'sendSnapshot':
+        this.#sender.begin(effect.to, effect.term)
+        break
+      case 'chunkAcknowledged':
+        this.#sender.acknowledged(effect.response)
+        break
+      case 'storeChunk':
+        this.#receiver.store(effect.message)
+        break
+      case 'installSnapshot':
+        this.#replacing = this.#replacing.then(() => this.#install(effect.snapshot, effect.snapshotId))
+        break
+      case 'doubtCleared':
+        this.#options.logger.info({}, "this node's log is whole again: it counts as before")
+        this.#options.storage.clearDoubt()
+        break
+    }
+  }
+
+  /** The role or the term changed. */
+  roleChanged(isLeader: boolean, term: Term): void {
+    if (isLeader) this.#sender.endBefore(term)
+    else this.#sender.endAll()
+  }
+
+  get status(): SnapshotStatus | undefined {
+    const { storage, clock } = this.#options
+    const { newest } = storage.snapshots
+    if (newest === undefined) return undefined
+    const { position, takenAtMs } = newest.header
+    return { ...position, bytes: newest.fileBytes, ageMs: Math.max(0, clock.wallMs() - takenAtMs) }
+  }
+
+  /** Ends what is under way; resolves when nothing touches the disk any more. */
+  async stop(): Promise<void> {
+    this.#stopped = true
+    this.#sender.stop()
+    await Promise.all([this.#taker.stop(), this.#receiver.stop()])
+  }
+
+  /** The log up to a new snapshot is not needed any more, but for a tail. */
+  async #compact(snapshot: StoredSnapshot): Promise<void> {
+    const { storage, tuning, enqueue, status, mayCompact, onFatal } = this.#options
+    const { followers } = status()
+    const { sending } = this.#sender
+    const through = compactionPoint(snapshot.header.position.index, { storage, tuning, followers, sending })
+    try {
+      if (mayCompact() && through > storage.base.index) {
+        enqueue({ kind: 'compact', through })
+        await storage.compact(through)
+      }
+      if (!this.#stopped) await storage.snapshots.prune()
+    } catch (error) {
+      if (!this.#stopped && !(error instanceof WalClosedError)) onFatal(toError(error))
+    }
+  }
+
+  async #install(position: SnapshotPosition, snapshotId: number): Promise<void> {
+    const { storage, enqueue, onFatal } = this.#options
+    try {
+      const snapshot = await this.#putInForce(position, snapshotId)
+      if (this.#stopped) return
+      const { configuration } = snapshot.header.configuration
+      enqueue({ kind: 'snapshotInstalled', snapshot: position, configuration })
+      await storage.snapshots.prune()
+    } catch (error) {
+      if (this.#stopped) return
+      if (!(error instanceof UselessError)) return onFatal(toError(error))
+      await this.#reject(position, snapshotId, error.cause)
+    }
+  }
+
+  async #putInForce(position: SnapshotPosition, snapshotId: number): Promise<StoredSnapshot> {
+    const { storage, applier, logger, onMembers } = this.#options
+    const restoring = this.#handler!.restore()
+    const snapshot = await useful(() =>
+      storage.snapshots.readReceived(position, snapshotId, (content) => restoring.add(content)),
+    )
+    if (this.#stopped) return snapshot
+    await storage.beginAfter(position)
+    if (this.#stopped) return snapshot
+    const members = MemberList.from({ ...snapshot.header.configuration, index: position.index })
+    applier.replace(position, members, () => restoring.finish())
+    storage.snapshots.adopt(snapshot)
+    this.#taker.noteInstalled()
+    onMembers(members)
+    logger.info({ ...position, bytes: snapshot.fileBytes }, 'installed a snapshot')
+    return snapshot
+  }
+
+  async #reject(snapshot: SnapshotPosition, snapshotId: number, cause: unknown): Promise<void> {
+    const { storage, logger, enqueue, onFatal } = this.#options
+    const { snapshots } = storage
+    logger.error({ err: cause, ...snapshot }, `a received snapshot can't be used: ${toError(cause).message}`)
+    try {
+      await removeDurably(snapshots.disk, snapshots.pathOf(receivedName(snapshot, snapshotId)))
+    } catch (error) {
+      return onFatal(toError(error))
+    }
+    enqueue({ kind: 'snapshotRejected', snapshot })
+  }
+
+  #damaged(error: SnapshotDamagedError): void {
+    this.#options.logger.error({ err: error, code: error.code }, error.message)
+    this.#taker.takeSoon()
+  }
+}
+
+/** The snapshot itself is at fault, not this node. */
+class UselessError extends Error {}
+
+async function useful<T>(read: () => Promise<T>): Promise<T> {
+  try {
+    return await read()
+  } catch (error) {
+    if (error instanceof SnapshotDamagedError || error instanceof CodecError)
+      throw new UselessError('a snapshot is useless', { cause: error })
+    throw error
+  }
+}
