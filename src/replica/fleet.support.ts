@@ -5,7 +5,6 @@ import {
   listen,
   type Network,
   PROTOCOL_MAJOR,
-  PROTOCOL_MINOR,
   type Rejected,
   type Welcome,
 } from '../transport/index.ts'
@@ -105,6 +104,8 @@ export interface NodeOptions {
   readonly members: readonly Member[]
   readonly nodeId: NodeId
   readonly tuning?: Partial<ReplicaTuning>
+  /** Whatever else this node is opened with. */
+  readonly more?: Partial<ReplicaOptions>
 }
 
 /** One node as a server would run it: a replica, its listener, and a recorder over it. */
@@ -168,7 +169,7 @@ export class TestNode {
     return {
       kind: 'welcome',
       protocolMajor: PROTOCOL_MAJOR,
-      protocolMinor: PROTOCOL_MINOR,
+      protocolMinor: this.replica.protocolMinor,
       clusterId: CLUSTER,
       node: this.replica.identity(),
       leader: undefined,
@@ -177,7 +178,7 @@ export class TestNode {
 }
 
 export function replicaOptions(
-  { network, disk, directory, members, nodeId }: NodeOptions,
+  { network, disk, directory, members, nodeId, more }: NodeOptions,
   onFatal: (error: Error) => void,
   tuning: Partial<ReplicaTuning> = {},
 ): ReplicaOptions {
@@ -193,6 +194,7 @@ export function replicaOptions(
     options: { segmentBytesMax: 256 * 1024, ...tuning },
     logger: silentLogger,
     onFatal,
+    ...more,
   }
 }
 
@@ -209,6 +211,10 @@ export class Fleet {
   readonly members: readonly Member[]
   readonly network: Network
   readonly tuning: Partial<ReplicaTuning>
+  /** What single nodes are opened with. */
+  readonly more = new Map<NodeId, Partial<ReplicaOptions>>()
+  /** Nodes that were not there from the beginning. */
+  readonly joined: Member[] = []
   readonly #diskOf: (nodeId: NodeId) => { readonly disk: Disk; readonly directory: string }
 
   constructor(
@@ -230,9 +236,20 @@ export class Fleet {
   async start(...numbers: number[]): Promise<void> {
     const ids = numbers.length === 0 ? this.members.map((member) => member.nodeId) : numbers.map(parseNodeId)
     for (const nodeId of ids) {
-      const { network, members, tuning } = this
-      this.nodes.set(nodeId, await TestNode.start({ network, members, tuning, nodeId, ...this.#diskOf(nodeId) }))
+      const { network, tuning } = this
+      const members = [...this.members, ...this.joined.filter((member) => member.nodeId === nodeId)]
+      const more = this.more.get(nodeId) ?? {}
+      this.nodes.set(nodeId, await TestNode.start({ network, members, tuning, more, nodeId, ...this.#diskOf(nodeId) }))
     }
+  }
+
+  /** Starts a node that waits to be added. */
+  async join(number: number, port: number): Promise<Member> {
+    const member = { nodeId: parseNodeId(number), host: '127.0.0.1', port }
+    this.joined.push(member)
+    this.more.set(member.nodeId, { join: true })
+    await this.start(number)
+    return member
   }
 
   async stop(nodeId: NodeId): Promise<void> {
