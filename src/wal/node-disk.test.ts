@@ -1,6 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { createInterface } from 'node:readline'
@@ -11,6 +11,7 @@ import { WalLockedError, WalNotEmptyError } from './errors.ts'
 import { IDENTITY, TextLog, texts } from './fixture.support.ts'
 import { lockDirectory } from './lock-file.ts'
 import { nodeDisk } from './node-disk.ts'
+import { setAsideDamagedLog } from './set-aside.ts'
 
 let root: string
 beforeEach(() => {
@@ -35,6 +36,38 @@ test('a log on the real disk gives back its records over many segments', async (
   const again = await open()
   expect(again.replayed).toEqual([...all, 'last'])
   expect(again.failures).toEqual([])
+  await again.wal.close()
+})
+
+test('old segments of the real disk are removed, and what is left opens', async () => {
+  const log = await open(root)
+  const all = texts(12, 1300)
+  const positions = all.flatMap((text) => log.place(text).positions)
+  await log.wal.removeBefore(positions[7]!)
+  await log.wal.close()
+  expect(readdirSync(root).filter((name) => name.endsWith('.wal'))[0]).toBe('000000000003.wal')
+  const again = await open(root)
+  expect(again.replayed).toEqual(all.slice(6))
+  await again.wal.close()
+})
+
+test('a damaged log of the real disk is set aside, and its fresh one opens', async () => {
+  const log = await open(root)
+  await log.append(...texts(12, 1300))
+  await log.wal.close()
+  const path = join(root, '000000000001.wal')
+  const content = readFileSync(path)
+  content[5000]! ^= 1
+  writeFileSync(path, content)
+  const damage = await open(root).catch((error) => error)
+  expect(damage).toMatchObject({ code: 'WAL_DAMAGED', file: path })
+  const firstRecords = [{ type: 1, payload: Buffer.from('lost') }]
+  const options = { disk: nodeDisk, directory: root, identity: IDENTITY, segmentBytesMax: 8192, firstRecords }
+  const { movedTo, storeId } = await setAsideDamagedLog(options, damage)
+  expect(readFileSync(join(movedTo, '000000000001.wal'))).toEqual(content)
+  const again = await open(root)
+  expect(again.replayed).toEqual(['lost'])
+  expect([again.wal.storeId, storeId]).toEqual([log.wal.storeId, log.wal.storeId])
   await again.wal.close()
 })
 

@@ -60,7 +60,7 @@ interface Scan {
 
 /**
  * Reads the whole log in order, tells a torn end from damage, and makes the unproven end durable before it counts.
- * Memory stays bounded by one segment.
+ * Memory stays bounded by two segments: the one at hand, and the last one with a batch.
  *
  * Invariants that every whole batch is checked against:
  * 1. Its mark never speaks of positions beyond the batch's own beginning.
@@ -321,7 +321,7 @@ function hasLostSector(bytes: Buffer, from: number, to: number): boolean {
 }
 
 // The search tries every byte, and garbage can claim any length: some ten kilobytes of random payload claim this much.
-const SEARCH_BYTES_MAX = 256 * 1024 * 1024
+const SEARCH_BYTES_MAX = 64 * 1024 * 1024
 
 /** The offset of a valid record of the caller's after the bad byte at `from`, or -1. */
 function findRecord(bytes: Buffer, from: number, base: number, salt: number): number | 'tooMuchWork' {

@@ -1,0 +1,216 @@
+import { expect, test } from 'vitest'
+import { DIRECTORY, settle, TextLog, texts } from './fixture.support.ts'
+import { DATA_OFFSET, SEGMENT_HEADER_BYTES } from './format.ts'
+import { MemoryDisk } from './memory-disk.ts'
+import type { DiskOperation, Fate } from './memory-faults.ts'
+import { opened, Promised, refusalComplaint } from './storage-failures.support.ts'
+
+type End = 'closed' | 'idle' | 'killed'
+
+interface Specimen {
+  readonly disk: MemoryDisk
+  readonly promised: Promised
+  /** Files that hold records or held them; the rest are spares. */
+  readonly used: readonly string[]
+}
+
+/** A log over several segments, the first of them removed, of which one is full and one is not. */
+async function specimen(end: End): Promise<Specimen> {
+  const promised = new Promised()
+  const disk = new MemoryDisk()
+  const log = await TextLog.open(disk)
+  await promised.append(log, texts(4, 1300, 'old'))
+  await promised.removeAllButLast(log)
+  await promised.append(log, ['', 'x', ...texts(3, 60, 'some'), ...texts(2, 1300, 'large'), ...texts(3, 20, 'last')])
+  await settle()
+  if (end === 'idle') log.clock.advance(50)
+  await settle()
+  if (end === 'closed') await log.wal.close()
+  const used = disk.paths.filter((path) =>
+    disk
+      .contentOf(path)
+      .subarray(DATA_OFFSET)
+      .some((byte) => byte !== 0),
+  )
+  expect(used).toHaveLength(2)
+  // What could be removed is gone already: nothing less may come back.
+  promised.needed = promised.written.length
+  const replayed = await opened(disk.crash(() => 0))
+  if (replayed instanceof Error) throw replayed
+  promised.needed = promised.written.length - replayed.length
+  return { disk: disk.kill(), promised, used }
+}
+
+/** Bytes of a file that are worth each bit: the header, and what is not zero, with a little behind it. */
+function telling(content: Buffer): number[] {
+  const end = content.findLastIndex((byte) => byte !== 0) + 40
+  return [...range(0, SEGMENT_HEADER_BYTES + 8), ...range(DATA_OFFSET - 8, Math.min(end, content.length))]
+}
+
+function range(from: number, to: number): number[] {
+  return Array.from({ length: to - from }, (_, index) => from + index)
+}
+
+/** What is wrong with the outcome of opening a damaged log; `mayLack` records at its end may be missing. */
+async function complaint(disk: MemoryDisk, promised: Promised, mayLack = 0): Promise<string | undefined> {
+  const result = await opened(disk)
+  if (result instanceof Error) return refusalComplaint(result)
+  const { acknowledged } = promised
+  promised.acknowledged -= mayLack
+  const found = promised.complaint(result)
+  promised.acknowledged = acknowledged
+  return found
+}
+
+test.each(['closed', 'idle'] as const)(
+  'each flipped bit of a log that is %s changes nothing or is refused with its place',
+  async (end) => {
+    const { disk, promised, used } = await specimen(end)
+    let refused = 0
+    for (const path of used) {
+      for (const at of telling(disk.contentOf(path))) {
+        // Every bit of what frames records and of short ones; of the long ones each byte once.
+        const bits = at < DATA_OFFSET + 500 ? range(0, 8) : [at % 8]
+        for (const bit of bits) {
+          const rotten = disk.crash(() => 0)
+          rotten.rot(path, at, 1 << bit)
+          const result = await opened(rotten)
+          if (result instanceof Error) refused++
+          const found = result instanceof Error ? refusalComplaint(result) : promised.complaint(result)
+          expect(found, `bit ${bit} of byte ${at} of ${path}`).toBeUndefined()
+        }
+      }
+    }
+    expect(refused).toBeGreaterThan(5000)
+  },
+  120_000,
+)
+
+test('each flipped bit of a killed log may cost its last batch, which nothing proves, and no other', async () => {
+  const { disk, promised, used } = await specimen('killed')
+  for (const path of used) {
+    for (const at of telling(disk.contentOf(path))) {
+      const rotten = disk.crash(() => 0)
+      rotten.rot(path, at, 1 << (at % 8))
+      expect(await complaint(rotten, promised, 1), `byte ${at} of ${path}`).toBeUndefined()
+    }
+  }
+}, 60_000)
+
+test('flipped bits of a spare change nothing, or are refused with their place', async () => {
+  const { disk, promised, used } = await specimen('closed')
+  const spare = disk.paths.find((path) => !used.includes(path))!
+  for (const at of [
+    ...range(0, SEGMENT_HEADER_BYTES),
+    ...range(SEGMENT_HEADER_BYTES, 8192).filter((n) => n % 13 === 0),
+  ]) {
+    const rotten = disk.crash(() => 0)
+    rotten.rot(spare, at, 1 << (at % 8))
+    expect(await complaint(rotten, promised), `byte ${at}`).toBeUndefined()
+  }
+})
+
+test('a file that ends at any offset is refused', async () => {
+  const { disk } = await specimen('killed')
+  for (const path of disk.paths) {
+    const whole = disk.contentOf(path)
+    for (let size = 0; size < whole.length; size++) {
+      const cut = disk.crash(() => 0)
+      cut.overwrite(path, whole.subarray(0, size))
+      const result = await opened(cut)
+      if (!(result instanceof Error)) throw new Error(`${path} cut at ${size} was opened`)
+      expect(refusalComplaint(result), `${path} cut at ${size}`).toBeUndefined()
+    }
+  }
+}, 120_000)
+
+test('zeros from any offset on cost only what nothing proves, or are refused with their place', async () => {
+  for (const [end, mayLack] of [
+    ['closed', 0],
+    ['killed', 1],
+  ] as const) {
+    const { disk, promised, used } = await specimen(end)
+    for (const path of used) {
+      const whole = disk.contentOf(path)
+      const last = path === used.at(-1)
+      for (let from = DATA_OFFSET; from < whole.length; from++) {
+        if (whole.subarray(from).every((byte) => byte === 0)) break
+        const cut = disk.crash(() => 0)
+        cut.overwrite(path, Buffer.concat([whole.subarray(0, from), Buffer.alloc(whole.length - from)]))
+        const result = await opened(cut)
+        // A suffix that is gone as a whole, marks and all, cannot be told from records that never were: see the docs.
+        if (last && !(result instanceof Error)) expect(promised.written.join()).toContain(result.join())
+        else expect(await complaint(cut, promised, mayLack), `${path} zero from ${from}`).toBeUndefined()
+      }
+    }
+  }
+}, 60_000)
+
+test('any lost or zeroed sector is refused, or costs only what nothing proves', async () => {
+  const { disk, promised, used } = await specimen('closed')
+  for (const path of used) {
+    const whole = disk.contentOf(path)
+    const end = whole.findLastIndex((byte) => byte !== 0)
+    // The sector with the last mark is all that proves the last batch.
+    for (let at = 0; at < Math.floor(end / 512) * 512; at += 512) {
+      if (whole.subarray(at, at + 512).every((byte) => byte === 0)) continue
+      const lost = disk.crash(() => 0)
+      lost.overwrite(path, Buffer.concat([whole.subarray(0, at), Buffer.alloc(512), whole.subarray(at + 512)]))
+      expect(await complaint(lost, promised), `${path}, sector at ${at}`).toBeUndefined()
+    }
+  }
+})
+
+test.each([
+  ['lost', 'lost' as const],
+  ['misdirected to the middle', { misdirectedTo: 5000 }],
+  ['misdirected to the beginning', { misdirectedTo: DATA_OFFSET }],
+  ['misdirected over the header', { misdirectedTo: 0 }],
+])('a write that is %s is found when the power went, unless it was the last', async (_, fate: Fate) => {
+  for (let index = 20; ; index++) {
+    const promised = new Promised()
+    const strike = (operation: DiskOperation): Fate =>
+      operation.index === index && operation.kind === 'write' && operation.path.endsWith('.wal') ? fate : 'done'
+    const disk = new MemoryDisk({ fate: strike })
+    const log = await TextLog.open(disk)
+    await promised.append(log, texts(3, 300, 'a'))
+    await promised.append(log, texts(4, 1500, 'b'))
+    await promised.append(log, texts(3, 300, 'c'))
+    await log.wal.close()
+    if (disk.operations <= index) break
+    const unlucky = disk.crash(() => 0)
+    expect(await complaint(unlucky, promised, 1), `operation ${index}`).toBeUndefined()
+  }
+})
+
+test('every file that is missing, doubled or exchanged is refused with its place', async () => {
+  const { disk, promised } = await specimen('closed')
+  for (const path of disk.paths) {
+    const gone = disk.crash(() => 0)
+    gone.erase(path)
+    // A spare at the end may go: it held nothing.
+    expect(await complaint(gone, promised), `without ${path}`).toBeUndefined()
+    for (const other of disk.paths) {
+      if (other === path) continue
+      const mixed = disk.crash(() => 0)
+      mixed.overwrite(path, disk.contentOf(other))
+      const result = await opened(mixed)
+      if (!(result instanceof Error)) throw new Error(`${other} passed for ${path}`)
+      expect(refusalComplaint(result), `${other} as ${path}`).toBeUndefined()
+    }
+  }
+  const added = disk.crash(() => 0)
+  added.overwrite(`${DIRECTORY}/000000000099.wal`, disk.contentOf(disk.paths[0]!))
+  expect(await complaint(added, promised)).toBeUndefined()
+})
+
+test('a failed read at any point of a start is reported, and nothing is changed for good', async () => {
+  const { disk, promised } = await specimen('killed')
+  for (let index = 0; ; index++) {
+    const failing = disk.crash(() => 0, { fate: (operation) => (operation.index === index ? 'EIO' : 'done') })
+    const result = await opened(failing)
+    if (failing.operations <= index) break
+    if (result instanceof Error) expect(result.code, `EIO at ${index}`).toBe('WAL_FAILED')
+    expect(await complaint(failing.kill(), promised), `after EIO at ${index}`).toBeUndefined()
+  }
+})
