@@ -1,5 +1,6 @@
 import { assert } from '../base/index.ts'
 import type { Core } from './core.ts'
+import { offset } from './positions.ts'
 import { replicateTo } from './replication.ts'
 import type { LogIndex } from './types.ts'
 
@@ -15,7 +16,12 @@ export function onCompact(core: Core, through: LogIndex): void {
   log.compactTo(through)
   core.durability.coverTo(through)
   for (const [peer, progress] of core.leading?.followers ?? []) {
-    // What was to be loaded may be gone from the disk by the time it is read: an answer will find nobody who waits.
-    if (progress.nextIndex <= log.baseIndex) replicateTo(core, peer, progress)
+    // What was to be loaded may be gone from the disk by the time it is read, and then no answer comes.
+    const isLoadGone = progress.load !== undefined && progress.load.from <= log.baseIndex
+    const isBehind = progress.state !== 'snapshot' && progress.nextIndex <= log.baseIndex
+    if (isLoadGone) progress.load = undefined
+    // It may have more than it acknowledged: ask before a snapshot is sent.
+    if (isBehind) progress.probeFrom(offset(log.baseIndex, 1))
+    if (isLoadGone || isBehind) replicateTo(core, peer, progress)
   }
 }

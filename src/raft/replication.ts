@@ -2,7 +2,7 @@ import { assert, type NodeId } from '../base/index.ts'
 import { advanceLeaderCommit } from './commit.ts'
 import type { Core } from './core.ts'
 import { checkLoaded, requestLoad } from './loads.ts'
-import { entriesBytes, entryBytes, lower, offset } from './positions.ts'
+import { entriesBytes, entryBytes, higher, lower, offset } from './positions.ts'
 import type { Progress } from './progress.ts'
 import { acknowledgeRound } from './read-index.ts'
 import { announceCommit, askForSnapshot, broadcastHeartbeat, sendAppend } from './sending.ts'
@@ -75,9 +75,8 @@ export function onLeaderDurable(core: Core): void {
 export function onUnreachable(core: Core, peer: NodeId): void {
   const progress = core.leading?.followers.get(peer)
   if (progress?.state !== 'replicate') return
-  progress.probeFrom(offset(progress.matchIndex, 1))
-  // What it did not acknowledge may be compacted by now.
-  if (progress.nextIndex <= core.log.baseIndex) progress.needSnapshot()
+  // What it did not acknowledge may be compacted by now; but it may have it.
+  progress.probeFrom(offset(higher(progress.matchIndex, core.log.baseIndex), 1))
 }
 
 /** The follower holds durably what the leader holds, up to here. */

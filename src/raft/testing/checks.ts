@@ -175,7 +175,7 @@ export class Checks {
     const { commitIndex } = is
     const entry = node.log[commitIndex - 1]
     assert(entry !== undefined, 'only entries of the log are committed')
-    if (was.role === 'leader') {
+    if (was.role === 'leader' && was.currentTerm === is.currentTerm) {
       assert(entry.term === was.currentTerm, '§5.4.2: a leader counted replicas of an earlier term')
       // A configuration that came in force in this very step may have decided already.
       const isDurable = [was.configuration, is.configuration].some((each) => this.#isOnQuorum(each, entry, nodes))
