@@ -4,7 +4,8 @@ import type { Position } from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import type { Fate, MemoryDiskOptions } from './memory-faults.ts'
 import type { WalIdentity } from './segment.ts'
-import { Wal, type WalOptions } from './wal.ts'
+import { Wal } from './wal.ts'
+import type { WalOptions } from './wal-options.ts'
 
 /** Shared by this folder's tests. @internal */
 export const DIRECTORY = '/log'

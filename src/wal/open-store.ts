@@ -37,7 +37,7 @@ export async function openStore(
   directory: string,
   identity: WalIdentity,
   segmentBytesMax: number,
-  random: () => Uint8Array,
+  newStoreId: () => string,
   onRecord: (record: StoredRecord) => void,
 ): Promise<OpenedStore> {
   const names = await disk.list(directory)
@@ -52,7 +52,7 @@ export async function openStore(
     const stranger = names.find((name) => !isOurs(name))
     if (stranger !== undefined) throw new WalNotEmptyError(directory, stranger)
     await removeUnfinished(disk, directory)
-    const store = withId(place, Buffer.from(random()).toString('hex'))
+    const store = withId(place, newStoreId())
     const segment: Segment = { number: 1, base: 0, size: segmentBytesMax, dataEnd: DATA_OFFSET, file: undefined }
     await makeSegment(store, segment)
     return opened(store, [segment], 0, true)

@@ -1,4 +1,3 @@
-import { randomBytes } from 'node:crypto'
 import { assert, ConcordatError, toError } from '../base/index.ts'
 import { Batch } from './batch.ts'
 import type { Disk } from './disk.ts'
@@ -27,7 +26,7 @@ import {
   segmentPath,
   type WalIdentity,
 } from './segment.ts'
-import { SEGMENT_BYTES_DEFAULT, type WalOptions, type WalRecord } from './wal.ts'
+import { newStoreId, segmentBytesOf, type WalOptions, type WalRecord } from './wal-options.ts'
 
 /** What `setAsideDamagedLog` works on: as given to Wal.open. */
 export interface SetAsideOptions
@@ -171,13 +170,12 @@ async function prepare(
   unreadable: readonly string[],
 ): Promise<SegmentHeader> {
   const { disk, directory, identity } = options
-  const random = options.random ?? (() => randomBytes(16))
-  const storeId = survey.storeId ?? Buffer.from(random()).toString('hex')
+  const storeId = survey.storeId ?? newStoreId(options)
   const store: Store = { disk, directory, identity, storeId, salt: storeSalt(storeId) }
   const segment = {
     number: survey.topNumber + 1,
     base: survey.end,
-    size: options.segmentBytesMax ?? SEGMENT_BYTES_DEFAULT,
+    size: segmentBytesOf(options),
   }
   const content = firstContent(store, segment, options.firstRecords)
   const made = await makeSegment(store, segment, content, asidePath(directory, segment.number))

@@ -1,7 +1,5 @@
-import { randomBytes } from 'node:crypto'
 import { assert, type Clock, ConcordatError, systemClock, type Timer, toError } from '../base/index.ts'
 import { Batch } from './batch.ts'
-import type { Disk } from './disk.ts'
 import { WalClosedError, WalFailedError, WalRecordTooLargeError } from './errors.ts'
 import {
   BEGIN_TYPE,
@@ -9,72 +7,19 @@ import {
   encodeBegin,
   MARK_BYTES,
   MARK_TYPE,
-  type Payload,
   type Position,
   payloadBytes,
   RECORD_HEAD_BYTES,
-  SEGMENT_BYTES_MAX,
 } from './format.ts'
 import { openStore } from './open-store.ts'
 import { Reader } from './reader.ts'
 import type { StoredRecord } from './recovery.ts'
 import { Removal } from './removal.ts'
-import { type Segment, type Store, segmentOf, segmentPath, type WalIdentity } from './segment.ts'
+import { type Segment, type Store, segmentOf, segmentPath } from './segment.ts'
 import { Spares } from './spares.ts'
+import { Waiters } from './waiters.ts'
+import { newStoreId, segmentBytesOf, type WalOptions, type WalRecord, type WalStats } from './wal-options.ts'
 
-/** A record to be appended. */
-export interface WalRecord {
-  /** 1 to 239: the caller's to define. */
-  readonly type: number
-  /** The content, in one piece or in several; it is copied before `append` returns. */
-  readonly payload: Payload
-}
-
-export interface WalOptions {
-  readonly disk: Disk
-  /** Made if it is missing. It must be empty or hold this node's log. */
-  readonly directory: string
-  readonly identity: WalIdentity
-  /** Size of a segment file in bytes, 8 KiB to 1 GiB, default 16 MiB. Three segments are reserved at any time. */
-  readonly segmentBytesMax?: number
-  /**
-   * Called once, at the first failed write or sync. Nothing is acknowledged afterwards and nothing is retried:
-   * the process must end, since what is in memory may be ahead of what is on disk.
-   */
-  readonly onFailure: (error: WalFailedError) => void
-  /**
-   * Room got low, or is enough again. While it is low, the reserve (the rest of this segment and a whole one) still
-   * takes records: refuse new work then, not decisions.
-   */
-  readonly onSpace?: (low: boolean) => void
-  /** Called for each record on disk, in order, before `open` resolves. A payload is a view: copy what you keep. */
-  readonly onRecord: (record: StoredRecord) => void
-  /** For the back-off and the idle mark. Default: the machine's. */
-  readonly clock?: Clock
-  /**
-   * Runs a task at the end of this turn, so that all appends of a turn share a write. Default setImmediate. With it,
-   * `clock`, `random` and `disk`, whatever the log does is in its owner's hands: it has no other source of time or chance.
-   */
-  readonly defer?: (task: () => void) => void
-  /** 16 random bytes for the id of a new store. Default: from the machine's secure generator. */
-  readonly random?: () => Uint8Array
-}
-
-/** Figures for status pages; all count from `open`. */
-export interface WalStats {
-  readonly appends: number
-  readonly records: number
-  /** Batches written: `records / writes` is what group commit saves. */
-  readonly writes: number
-  readonly bytesWritten: number
-  /** See Wal.pendingBytes. */
-  readonly pendingBytes: number
-  readonly segments: number
-}
-
-/** @internal */
-export const SEGMENT_BYTES_DEFAULT = 16 * 1024 * 1024
-const SEGMENT_BYTES_MIN = 8 * 1024
 /** A batch that has reached this size takes no more records. */
 const BATCH_BYTES_MAX = 1024 * 1024
 const BATCH_MEMORY_BYTES = 64 * 1024
@@ -132,7 +77,7 @@ export class Wal {
   #onIdle: (() => void) | undefined
   readonly #memory: Buffer[] = []
   /** Reads and `close` that wait until everything before a position is durable. */
-  #waiters: { readonly position: number; readonly resolve: () => void; readonly reject: (error: Error) => void }[] = []
+  readonly #waiters = new Waiters()
   #appends = 0
   #records = 0
   #writes = 0
@@ -152,7 +97,7 @@ export class Wal {
     this.#defer = options.defer ?? setImmediate
     this.#onFailure = options.onFailure
     this.#release = release
-    this.#segmentBytesMax = options.segmentBytesMax ?? SEGMENT_BYTES_DEFAULT
+    this.#segmentBytesMax = segmentBytesOf(options)
     const active = opened.segments[opened.active]!
     this.#next = { segment: active.number, base: active.base, size: active.size, offset: active.dataEnd }
     this.#durableEnd = active.base + active.dataEnd
@@ -185,18 +130,14 @@ export class Wal {
    * @throws WalLockedError, WalIdentityError, WalNotEmptyError, WalVersionError, WalDamagedError, WalFailedError
    */
   static async open(options: WalOptions): Promise<Wal> {
-    const size = options.segmentBytesMax ?? SEGMENT_BYTES_DEFAULT
-    assert(
-      Number.isInteger(size) && size >= SEGMENT_BYTES_MIN && size <= SEGMENT_BYTES_MAX,
-      'segmentBytesMax: 8 KiB to 1 GiB',
-    )
+    const size = segmentBytesOf(options)
     const { disk, directory } = options
     let release: (() => Promise<void>) | undefined
     try {
       await disk.makeDirectory(directory)
       release = await disk.lock(directory)
-      const random = options.random ?? (() => randomBytes(16))
-      const opened = await openStore(disk, directory, options.identity, size, random, options.onRecord)
+      const storeId = () => newStoreId(options)
+      const opened = await openStore(disk, directory, options.identity, size, storeId, options.onRecord)
       return new Wal(options, opened, release)
     } catch (error) {
       await release?.().catch(() => undefined)
@@ -456,7 +397,7 @@ export class Wal {
     this.#recycle(batch.memory)
     this.#closeOlder(segment.number)
     this.#armMark()
-    this.#wake()
+    this.#waiters.wake(this.#durableEnd)
     for (const onDurable of batch.onDurable) onDurable()
   }
 
@@ -501,14 +442,7 @@ export class Wal {
     if (this.#state === 'closed') return Promise.reject(new WalClosedError())
     if (position < this.#durableEnd) return Promise.resolve()
     assert(position < this.#endOfPending(), 'a position comes from append or replay')
-    return new Promise((resolve, reject) => this.#waiters.push({ position, resolve, reject }))
-  }
-
-  #wake(): void {
-    if (this.#waiters.length === 0) return
-    const ready = this.#waiters.filter(({ position }) => position < this.#durableEnd)
-    this.#waiters = this.#waiters.filter(({ position }) => position >= this.#durableEnd)
-    for (const { resolve } of ready) resolve()
+    return this.#waiters.wait(position)
   }
 
   async #reading<T>(read: () => Promise<T>): Promise<T> {
@@ -525,9 +459,7 @@ export class Wal {
     const failure = new WalFailedError(`${what}: ${toError(cause).message}`, { cause })
     this.#failure = failure
     if (this.#state === 'running') this.#state = 'failed'
-    const waiters = this.#waiters
-    this.#waiters = []
-    for (const { reject } of waiters) reject(failure)
+    this.#waiters.fail(failure)
     this.#onFailure(failure)
   }
 
