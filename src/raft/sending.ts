@@ -57,7 +57,8 @@ export function announceCommit(core: Core): void {
  */
 export function askForSnapshot(core: Core, to: NodeId, progress: Progress): void {
   assert(progress.state === 'snapshot', 'a snapshot goes to whoever needs it')
-  if (progress.snapshotAsked || progress.snapshotPauseTicks > 0 || !progress.recentlyActive) return
+  const isAlive = progress.recentlyActive || progress.wasActive
+  if (progress.snapshotAsked || progress.snapshotPauseTicks > 0 || !isAlive) return
   progress.snapshotAsked = true
   core.outbox.emit({ kind: 'sendSnapshot', to, term: core.currentTerm })
 }

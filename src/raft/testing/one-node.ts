@@ -7,6 +7,8 @@ import {
   type AppendEntriesResponse,
   type Entry,
   EntryKind,
+  type InstallSnapshot,
+  type InstallSnapshotResponse,
   type LogIndex,
   type RaftEffect,
   type RaftEvent,
@@ -17,6 +19,7 @@ import {
   type RecoveredState,
   type RequestVote,
   type RequestVoteResponse,
+  type SnapshotPosition,
   type Term,
   type TermRun,
   type WriteEffect,
@@ -151,10 +154,10 @@ export class OneNode {
     )
   }
 
-  refuse(from: NodeId, refusedIndex: number, hintIndex: number, hintTerm: number): RaftEffect[] {
+  refuse(from: NodeId, refusedIndex: number, hintIndex: number, hintTerm: number, readRound = 0): RaftEffect[] {
     const { currentTerm } = this.raft.status()
     const hint = { matchIndex: at(refusedIndex), hintIndex: at(hintIndex), hintTerm: term(hintTerm) }
-    return this.receive(appendResponse({ from, term: currentTerm, success: false, ...hint }))
+    return this.receive(appendResponse({ from, term: currentTerm, success: false, ...hint, readRound }))
   }
 
   others(): NodeId[] {
@@ -187,6 +190,22 @@ export function appendResponse(fields: Partial<AppendEntriesResponse>): AppendEn
     doubtful: false,
   }
   return { kind: 'appendEntriesResponse', from: id(2), to: id(1), term: term(1), ...result, ...fields }
+}
+
+export function snapshotAt(index: number, ofTerm: number): SnapshotPosition {
+  return { index: at(index), term: term(ofTerm) }
+}
+
+/** The last chunk of the snapshot of entry 10, of term 2. */
+export function chunk(fields: Partial<InstallSnapshot>): InstallSnapshot {
+  const position = { snapshot: snapshotAt(10, 2), snapshotId: 7, totalBytes: 100, offset: 40 }
+  const data = { data: new Uint8Array(60), checksum: 0 }
+  return { kind: 'installSnapshot', from: id(2), to: id(1), term: term(1), ...position, ...data, ...fields }
+}
+
+export function snapshotResponse(fields: Partial<InstallSnapshotResponse>): InstallSnapshotResponse {
+  const result = { snapshot: snapshotAt(10, 2), snapshotId: 7, receivedBytes: 0, status: 'receiving' as const }
+  return { kind: 'installSnapshotResponse', from: id(2), to: id(1), term: term(1), ...result, ...fields }
 }
 
 /** Messages that leave at once. */
