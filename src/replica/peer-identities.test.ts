@@ -43,6 +43,24 @@ test('an identity stated before an acknowledgement is not measured by it', () =>
   expect(identities.check(identity(10), identities.floorOf(TWO))?.code).toBe('NODE_STORE_OLD')
 })
 
+test('a process that was found whole is not measured again: its hello may have waited while it acknowledged more', () => {
+  const identities = bound(10)
+  const inRun = (incarnation: number, durableIndex: number): NodeIdentity => ({
+    ...identity(durableIndex),
+    run: { incarnation, doubtful: false },
+  })
+  expect(identities.check(inRun(1, 10), identities.floorOf(TWO))).toBeUndefined()
+  identities.raise(TWO, 20)
+  expect(identities.check(inRun(1, 10), identities.floorOf(TWO))).toBeUndefined()
+  expect(identities.check(inRun(2, 10), identities.floorOf(TWO))?.code).toBe('NODE_STORE_OLD')
+  expect(identities.check(inRun(2, 20), identities.floorOf(TWO))).toBeUndefined()
+
+  const fresh = known()
+  expect(fresh.check(inRun(1, 0), fresh.floorOf(TWO))).toBeUndefined()
+  fresh.raise(TWO, 20)
+  expect(fresh.check(inRun(1, 0), fresh.floorOf(TWO))).toBeUndefined()
+})
+
 test('a raised bound is written along with other writes, every five seconds at most', () => {
   const identities = bound()
   identities.raise(TWO, 5)

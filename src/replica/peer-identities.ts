@@ -21,6 +21,8 @@ export type IdentityError = NodeStoreChangedError | NodeStoreOldError
  */
 export class PeerIdentities {
   readonly #known = new Map<NodeId, PeerRecord>()
+  /** The run of each node that was measured and found whole: a process that lives on forgets nothing. */
+  readonly #admittedRuns = new Map<NodeId, number>()
   /** What the disk does not know yet. A first contact is urgent, a raised bound is not. */
   readonly #unsaved = new Set<NodeId>()
   #urgent = false
@@ -48,15 +50,24 @@ export class PeerIdentities {
   /**
    * Judges an identity that a node stated after `floor` was taken; at first contact `binds` its id to its directory.
    * A node that knows of its own loss may have less than it acknowledged: it counts for nothing until it has it again.
+   *
+   * A run is measured once. Its later hellos may be older than they look: while one waited for its connection, the same
+   * process may have acknowledged more over another.
    */
   check(node: NodeIdentity, floor: number, binds = true): IdentityError | undefined {
     const known = this.#known.get(node.nodeId)
+    const run = node.run?.incarnation
     if (known === undefined) {
-      if (binds) this.bind(node.nodeId, node.storeId)
+      if (!binds) return undefined
+      this.bind(node.nodeId, node.storeId)
+      if (run !== undefined) this.#admittedRuns.set(node.nodeId, run)
       return undefined
     }
     if (known.storeId !== node.storeId) return storeChanged(node, known.storeId)
-    return node.durableIndex < floor && node.run?.doubtful !== true ? storeOld(node, floor) : undefined
+    const isAdmitted = run !== undefined && this.#admittedRuns.get(node.nodeId) === run
+    if (!isAdmitted && node.durableIndex < floor && node.run?.doubtful !== true) return storeOld(node, floor)
+    if (run !== undefined) this.#admittedRuns.set(node.nodeId, run)
+    return undefined
   }
 
   /**
@@ -67,6 +78,7 @@ export class PeerIdentities {
     const known = this.#known.get(nodeId)
     if (known?.storeId === storeId) return
     this.#known.set(nodeId, { nodeId, storeId, acknowledged: 0 })
+    this.#admittedRuns.delete(nodeId)
     this.#unsaved.add(nodeId)
     this.#urgent = true
   }
