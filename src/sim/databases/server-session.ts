@@ -1,6 +1,7 @@
-import { type Clock, sleep } from '../../base/index.ts'
+import { type Clock, sleep, type Timer } from '../../base/index.ts'
 import type { Channel } from '../kernel/types.ts'
 import type { Host, Mark, ServerFaults } from './host.ts'
+import { KEEPALIVE_MS, PING, type PONG, SILENCE_MAX_MS } from './wire.ts'
 
 /** What a session needs of its server. */
 export interface SessionParts {
@@ -27,6 +28,8 @@ export abstract class ServerSession<Request, Answer> {
   #isBusy = false
   #isOver = false
   #clientIsGone = false
+  #heardMs: number
+  readonly #keepalive: Timer
 
   constructor({ host, channel, faults, mark, onEnd }: SessionParts) {
     this.host = host
@@ -34,7 +37,9 @@ export abstract class ServerSession<Request, Answer> {
     this.mark = mark
     this.#channel = channel
     this.#onEnd = onEnd
-    channel.onMessage = (value) => this.#receive(value as Request)
+    this.#heardMs = host.clock.monotonicMs()
+    this.#keepalive = host.clock.every(KEEPALIVE_MS, () => this.#askClient())
+    channel.onMessage = (value) => this.#receive(value as Request | typeof PONG)
     channel.onClose = () => this.#lostClient()
   }
 
@@ -67,18 +72,31 @@ export abstract class ServerSession<Request, Answer> {
   end(): void {
     if (this.#isOver) return
     this.#isOver = true
+    this.clock.cancel(this.#keepalive)
     this.#channel.close()
     this.cleanUp()
     this.#onEnd()
   }
 
-  #receive(request: Request): void {
+  #receive(message: Request | typeof PONG): void {
     if (this.#isOver) return
-    this.#requests.push(request)
+    this.#heardMs = this.clock.monotonicMs()
+    if (isPong(message)) return
+    this.#requests.push(message)
     if (!this.#isBusy) void this.#work()
   }
 
+  /** A machine without power says nothing, not even that it is gone. */
+  #askClient(): void {
+    if (this.#clientIsGone) return
+    if (this.clock.monotonicMs() - this.#heardMs < SILENCE_MAX_MS) return this.#channel.send(PING)
+    this.mark('database: a client fell silent for ever')
+    this.#channel.close()
+    this.#lostClient()
+  }
+
   #lostClient(): void {
+    if (this.#clientIsGone) return
     this.#clientIsGone = true
     if (this.#isBusy) this.mark('database: its client went away in the middle of a statement')
     else this.end()
@@ -123,4 +141,8 @@ export abstract class ServerSession<Request, Answer> {
 /** Draws only where there is something to draw for: faults that are off cost nothing. */
 function happens(random: Host['random'], chance: number): boolean {
   return chance > 0 && random.chance(chance)
+}
+
+function isPong(message: unknown): message is typeof PONG {
+  return (message as { kind?: unknown }).kind === 'pong'
 }

@@ -1,5 +1,15 @@
+import type { Clock, Timer } from '../../base/index.ts'
 import type { Channel } from '../kernel/types.ts'
 import type { Host } from './host.ts'
+
+/** How often a server asks whether its client is still there: what TCP keepalive does for real ones. */
+export const KEEPALIVE_MS = 4_000
+/** After this much silence either side takes the other for dead. */
+export const SILENCE_MAX_MS = 3 * KEEPALIVE_MS
+
+/** Keepalive: the server asks, the driver answers; both are below the protocol. */
+export const PING = { kind: 'ping' } as const
+export const PONG = { kind: 'pong' } as const
 
 /** What a server answers to one request, whatever the database. */
 export type Answer<Result, Failure> =
@@ -36,18 +46,24 @@ interface Pending<Request, Result> {
  */
 export class DriverWire<Request, Result, Failure> {
   readonly #channel: Channel
+  readonly #clock: Clock
+  readonly #patience: Timer
   readonly #words: ErrorWords<Failure>
   readonly #onLost: (error: Error) => void
   readonly #queue: Pending<Request, Result>[] = []
   #active: Pending<Request, Result> | undefined
   #lost: Error | undefined
+  #heardMs: number
 
   /** @param onLost called once, after everybody who waited has heard of it; not after our own `close` */
-  constructor(channel: Channel, words: ErrorWords<Failure>, onLost: (error: Error) => void) {
+  constructor(channel: Channel, clock: Clock, words: ErrorWords<Failure>, onLost: (error: Error) => void) {
     this.#channel = channel
+    this.#clock = clock
+    this.#heardMs = clock.monotonicMs()
+    this.#patience = clock.every(KEEPALIVE_MS, () => this.#checkSilence())
     this.#words = words
     this.#onLost = onLost
-    channel.onMessage = (answer) => this.#receive(answer as Answer<Result, Failure>)
+    channel.onMessage = (answer) => this.#receive(answer as Answer<Result, Failure> | typeof PING)
     channel.onClose = (error) => this.#lose(words.lost(error))
   }
 
@@ -61,7 +77,7 @@ export class DriverWire<Request, Result, Failure> {
   ): Promise<DriverWire<Request, Result, Failure>> {
     const channel = await host.channels.connect(database)
     let isIn = false
-    const wire = new DriverWire<Request, Result, Failure>(channel, words, (error) => {
+    const wire = new DriverWire<Request, Result, Failure>(channel, host.clock, words, (error) => {
       if (isIn) onLost(error)
     })
     await new Promise<void>((resolve, reject) => wire.send(startup, () => resolve(), reject))
@@ -95,8 +111,13 @@ export class DriverWire<Request, Result, Failure> {
     if (this.#active !== undefined) this.#channel.send(this.#active.request)
   }
 
-  #receive(answer: Answer<Result, Failure>): void {
+  #receive(answer: Answer<Result, Failure> | typeof PING): void {
     if (this.#lost !== undefined) return
+    this.#heardMs = this.#clock.monotonicMs()
+    if (answer.kind === 'ping') {
+      this.#channel.send(PONG)
+      return
+    }
     if (answer.kind === 'fatal') {
       // The server's farewell is the answer to what was under way; then it closes.
       this.#lose(this.#words.farewell(answer.error))
@@ -111,6 +132,12 @@ export class DriverWire<Request, Result, Failure> {
     this.#sendNext()
   }
 
+  #checkSilence(): void {
+    if (this.#clock.monotonicMs() - this.#heardMs < SILENCE_MAX_MS) return
+    this.#channel.close()
+    this.#lose(this.#words.lost(Object.assign(new Error('read ETIMEDOUT'), { code: 'ETIMEDOUT' })))
+  }
+
   #lose(error: Error): void {
     if (this.#lost !== undefined) return
     this.#endAll(error)
@@ -119,6 +146,7 @@ export class DriverWire<Request, Result, Failure> {
 
   #endAll(error: Error): void {
     this.#lost = error
+    this.#clock.cancel(this.#patience)
     const waiting = this.#active === undefined ? this.#queue.splice(0) : [this.#active, ...this.#queue.splice(0)]
     this.#active = undefined
     for (const pending of waiting) pending.lost(error)

@@ -74,8 +74,21 @@ export class BankApplication implements Victim {
       await sleep(process.clock, run.random.below(2 * pauseMs + 1))
       if (!process.alive || !this.#workload.isLoading) return
       if (run.random.chance(0.003)) return this.#leave(run)
+      if (run.random.chance(0.01)) this.#dieSoon(run)
       void this.#begin(run)
     }
+  }
+
+  /** In the middle of its work, most likely between PREPARE and the end of phase two. */
+  #dieSoon({ process, random }: Run): void {
+    const { world } = this.#workload
+    const death = random.pick(['killed', 'power'] as const)
+    world.after(random.below(40), () => {
+      if (!process.alive || !this.#workload.isLoading) return
+      world.mark(`application: dies at work, ${death}`)
+      process.kill(death)
+      world.after(random.pick([10, 300, 3_000]), () => this.restart())
+    })
   }
 
   #open(process: SimProcess): Run {
@@ -154,7 +167,7 @@ export class BankApplication implements Victim {
     const mischief = drawMischief(random)
     const controller = new AbortController()
     const signal = random.chance(0.06) ? controller.signal : undefined
-    const timeoutMs = random.chance(0.1) ? random.between(1, 200) : random.pick([1_500, 5_000, 15_000])
+    const timeoutMs = random.chance(0.1) ? random.between(1, 200) : random.pick([1_500, 3_000, 8_000])
     if (signal !== undefined) process.clock.after(random.below(60), () => controller.abort())
     const work = async (tx: Transaction): Promise<void> => {
       const attempt = oracle.effects.began(tx.txid, entry.operation.id)
@@ -189,6 +202,7 @@ export class BankApplication implements Victim {
     if (txid !== undefined) oracle.answers.heard(txid, { by: this.name, heard: 'aborted', askedMs })
     this.#workload.count('aborted')
     if (thrown instanceof TransactionAbortedError) world.mark(`application: aborted, ${thrown.reason}`)
+    else world.mark(`application: threw ${(thrown as { code?: unknown }).code ?? (thrown as Error).name}`)
     if (thrown instanceof Refused) this.#end(entry, 'refused')
     else entry.progress = 'waiting'
     return true

@@ -13,7 +13,7 @@ const NAMES = ['flights', 'hotels', 'payments']
 /** Two or three databases, rarely all of one kind; few accounts, so that transactions meet. */
 export function drawBank(random: Prng): BankPlan {
   const count = random.between(2, 3)
-  const accounts = random.pick([3, 10, 50])
+  const accounts = random.pick([5, 40, 200])
   const openingBalance = 100
   const witness = random.chance(0.7)
   const engines = random.pick<readonly ('postgres' | 'mariadb')[]>([
@@ -41,8 +41,8 @@ export function drawFaults(random: Prng): ServerFaults {
   const sometimes = (chances: readonly number[]): number => (random.chance(0.4) ? random.pick(chances) : 0)
   return {
     ...noFaults(),
-    slowChance: sometimes([0.01, 0.1]),
-    slowMs: [1, random.pick([20, 500, 3_000])],
+    slowChance: sometimes([0.01, 0.05]),
+    slowMs: [1, random.pick([20, 200, 2_000])],
     loseRequestChance: sometimes([0.002, 0.02]),
     loseAnswerChance: sometimes([0.002, 0.02]),
     terminateChance: sometimes([0.002, 0.01]),

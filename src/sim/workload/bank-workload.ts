@@ -6,6 +6,9 @@ import { BankApplication } from './bank-application.ts'
 import { BankDatabase } from './bank-database.ts'
 import { drawBank, drawFaults } from './bank-plan.ts'
 
+/** P6: so long after the last fault nothing is in doubt any more. Lost sessions are noticed only after a while. */
+const IN_DOUBT_MS_MAX = 30_000
+
 /** Sessions of one coordinator's resolver in each database. */
 const RESOLVER_SESSIONS = 2
 
@@ -21,7 +24,7 @@ export class BankWorkload implements Workload {
   readonly #openingBalance: number
   readonly #tally: Record<string, number> = {}
   #operations = 0
-  #loading = true
+  #healedMs: number | undefined
 
   constructor(world: World, fleet: FleetView, size: WorkloadSize) {
     this.world = world
@@ -40,7 +43,7 @@ export class BankWorkload implements Workload {
   }
 
   get isLoading(): boolean {
-    return this.#loading
+    return this.#healedMs === undefined
   }
 
   /** Average pause of one application between two operations. */
@@ -73,14 +76,19 @@ export class BankWorkload implements Workload {
   }
 
   stopLoad(): void {
-    this.#loading = false
+    this.#healedMs = this.world.nowMs
     for (const { server } of this.databases) Object.assign(server.faults, noFaults())
   }
 
   unsettled(): readonly string[] {
     const reasons = this.#applications.flatMap((application) => application.unsettled())
     const prepared = this.oracle.branches.open()
-    if (prepared.length > 0) reasons.push(`${prepared.length} branches are prepared: ${prepared[0]}`)
+    if (prepared.length > 0) {
+      reasons.push(`${prepared.length} branches are prepared: ${prepared[0]}`)
+      const doubtMs = this.world.nowMs - (this.#healedMs ?? this.world.nowMs)
+      if (doubtMs > IN_DOUBT_MS_MAX)
+        this.world.fail('P6', `${prepared[0]} is in doubt ${doubtMs} ms after the last fault`)
+    }
     const locked = this.databases.flatMap((database) => database.locked())
     if (locked.length > 0) reasons.push(`${locked.length} rows are locked: ${locked[0]}`)
     return reasons

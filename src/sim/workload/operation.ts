@@ -26,22 +26,25 @@ export interface Operation {
 
 /** Draws an operation: usually over two or three databases, sometimes over one, sometimes with databases that are only read. */
 export function drawOperation(random: Prng, id: string, databases: readonly BankDatabase[]): Operation {
-  const involved = pickSome(random, databases)
   const amount = random.between(1, 20)
-  const legs = involved.map((database, index): Leg => {
+  const legs = pickSome(random, databases).map((database, index): Leg => {
     const account = random.below(database.accounts)
     if (index === 0) return { database, account, amount: -amount }
     return { database, account, amount: index === 1 ? amount : 0 }
   })
-  const [only] = legs
-  if (legs.length === 1 && only !== undefined) {
-    // Within one database: two accounts of it.
-    const other = (only.account + 1) % only.database.accounts
-    return { id, legs: [only, { ...only, account: other, amount }], parallel: false }
+  const [first] = legs
+  if (first !== undefined && (legs.length === 1 || random.chance(0.1))) {
+    // Two accounts of one database: what deadlocks within it are made of.
+    const account = random.below(first.database.accounts)
+    if (legs.length === 1) legs.push({ ...first, account, amount })
+    else if (account !== first.account) legs.push({ ...first, account, amount: -1 }, { ...first, amount: 1 })
   }
   // Reading alone: nothing to decide.
-  if (random.chance(0.05)) return { id, legs: legs.map((leg) => ({ ...leg, amount: 0 })), parallel: true }
-  return { id, legs: shuffle(random, legs), parallel: random.chance(0.3) }
+  if (random.chance(0.05)) return { id, legs: legs.map((leg) => ({ ...leg, amount: 0 })), parallel: false }
+  // Most applications go through their databases in the same order; the others wait for each other in circles.
+  const isOrderly = random.chance(0.85)
+  if (isOrderly) legs.sort((a, b) => databases.indexOf(a.database) - databases.indexOf(b.database))
+  return { id, legs: isOrderly ? legs : shuffle(random, legs), parallel: random.chance(0.2) }
 }
 
 export function drawMischief(random: Prng): Mischief {
