@@ -3,7 +3,8 @@ import type { Disk } from './disk.ts'
 import { WalDamagedError, WalNotEmptyError } from './errors.ts'
 import { DATA_OFFSET, storeSalt } from './format.ts'
 import { isLockFile } from './lock-file.ts'
-import { recover, type StoredRecord } from './recovery.ts'
+import type { StoredRecord } from './log-reader.ts'
+import { recover } from './recovery.ts'
 import {
   isAside,
   isUnfinished,

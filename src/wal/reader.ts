@@ -2,7 +2,7 @@ import { assert } from '../base/index.ts'
 import type { DiskFile } from './disk.ts'
 import { WalDamagedError, WalRemovedError } from './errors.ts'
 import { DATA_OFFSET, MARK_TYPE, type Position, RECORD_HEAD_BYTES, recordSize } from './format.ts'
-import type { StoredRecord } from './recovery.ts'
+import type { StoredRecord } from './log-reader.ts'
 import { type Segment, type Store, segmentPath } from './segment.ts'
 
 // One read of this size finds most single records whole.

@@ -3,7 +3,7 @@ import { assert, type Clock } from '../base/index.ts'
 import type { Disk } from './disk.ts'
 import type { WalFailedError } from './errors.ts'
 import { type Payload, SEGMENT_BYTES_MAX } from './format.ts'
-import type { StoredRecord } from './recovery.ts'
+import type { StoredRecord } from './log-reader.ts'
 import type { WalIdentity } from './segment.ts'
 
 /** A record to be appended. */

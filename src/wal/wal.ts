@@ -11,9 +11,9 @@ import {
   payloadBytes,
   RECORD_HEAD_BYTES,
 } from './format.ts'
+import type { StoredRecord } from './log-reader.ts'
 import { openStore } from './open-store.ts'
 import { Reader } from './reader.ts'
-import type { StoredRecord } from './recovery.ts'
 import { Removal } from './removal.ts'
 import { type Segment, type Store, segmentOf, segmentPath } from './segment.ts'
 import { Spares } from './spares.ts'
