@@ -9,9 +9,9 @@ const PROGRAM = fileURLToPath(new URL('./worker.ts', import.meta.url))
 export class WorkerPool {
   readonly #workers: ChildProcess[]
 
-  constructor(size = availableParallelism()) {
-    // They inherit the loader that runs TypeScript.
-    this.#workers = Array.from({ length: size }, () => fork(PROGRAM))
+  /** @param execArgv flags of Node for the workers; by default this process's own, with the loader that runs TypeScript */
+  constructor(size = availableParallelism(), execArgv: readonly string[] = process.execArgv) {
+    this.#workers = Array.from({ length: size }, () => fork(PROGRAM, { execArgv: [...execArgv] }))
   }
 
   /**

@@ -8,6 +8,8 @@ export interface DiskConditions {
   readonly spikeMs: number
   /** Chance that a write or a sync fails with EIO: its bytes never reach the platter. */
   readonly writeError: number
+  /** Chance that a read or an open fails with EIO. */
+  readonly readError: number
   /** Bytes that all files may have together. */
   readonly capacityBytes: number
 }
@@ -19,6 +21,7 @@ export const HEALTHY: DiskConditions = {
   spike: 0,
   spikeMs: 0,
   writeError: 0,
+  readError: 0,
   capacityBytes: Number.POSITIVE_INFINITY,
 }
 

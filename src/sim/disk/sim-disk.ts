@@ -39,8 +39,10 @@ export class SimDisk {
   trap: DiskTrap | undefined
   /** Where the next durable write really goes: its offset is moved by so many bytes. */
   misdirectBy: number | undefined
-  /** Operations so far. */
+  onMisdirected: ((path: string, from: number, to: number) => void) | undefined
+  /** Operations so far, and those that failed for want of health or room. */
   operations = 0
+  errorsGiven = 0
   readonly #world: DiskWorld
   readonly #prng: Prng
   readonly #directories = new Set(['/'])
@@ -96,11 +98,14 @@ export class SimDisk {
   fate(process: Process, kind: DiskOperationKind, path: string): 'done' | 'never' | 'EIO' {
     if (!process.alive) return 'never'
     this.operations++
-    const fate = this.trap?.({ kind, path }) ?? 'done'
-    if (!process.alive) return 'never'
-    if (fate !== 'done') return fate
-    const { writeError } = this.conditions
-    return writeError > 0 && changesDisk(kind) && this.#prng.chance(writeError) ? 'EIO' : 'done'
+    process.trap?.('disk')
+    const fate = process.alive ? (this.trap?.({ kind, path }) ?? 'done') : 'never'
+    if (!process.alive || fate === 'never') return 'never'
+    const { writeError, readError } = this.conditions
+    const chance = changesDisk(kind) ? writeError : kind === 'read' || kind === 'open' ? readError : 0
+    if (fate === 'done' && (chance === 0 || !this.#prng.chance(chance))) return 'done'
+    this.errorsGiven++
+    return 'EIO'
   }
 
   after(process: Process, task: () => void): void {
@@ -112,7 +117,9 @@ export class SimDisk {
 
   hasRoom(bytes: number): boolean {
     if (bytes <= 0 || this.conditions.capacityBytes === Number.POSITIVE_INFINITY) return true
-    return this.usedBytes + bytes <= this.conditions.capacityBytes
+    if (this.usedBytes + bytes <= this.conditions.capacityBytes) return true
+    this.errorsGiven++
+    return false
   }
 
   get usedBytes(): number {

@@ -85,9 +85,13 @@ export class SimFile implements DiskFile {
   #put(bytes: Uint8Array, offset: number): DirtyWrite {
     const { misdirectBy } = this.#disk
     if (misdirectBy === undefined || !this.#durable) return this.#inode.put(bytes, offset)
-    // The disk says yes and writes elsewhere: what was there is gone, and what should be there is not.
+    // The disk says yes and writes elsewhere: what was there is gone, and what should be there is not. Only on top of
+    // what was written before: a write that is lost without a trace is beyond what any log can find out.
+    const target = offset + misdirectBy
+    if (target < 0) return this.#inode.put(bytes, offset)
     this.#disk.misdirectBy = undefined
-    return this.#inode.put(bytes, Math.max(0, offset + misdirectBy))
+    this.#disk.onMisdirected?.(this.#path, offset, target)
+    return this.#inode.put(bytes, target)
   }
 }
 

@@ -1,18 +1,19 @@
 import type { NetworkConditions } from '../network/conditions.ts'
 
-/** A coordinator by its number, whoever leads when it happens, or any process by its name. */
-export type Target = number | 'leader' | string
+/** A coordinator by its number, whoever leads when it happens, `database:2` or `application:1`. */
+export type Target = number | string
 
 /** Something that goes wrong. Each takes back by itself what it did, so leaving one out changes no other. */
 export type FaultAction =
   | { readonly kind: 'crash'; readonly target: Target; readonly death: 'killed' | 'power'; readonly downMs: number }
-  /** Everybody at once: the power fails. */
+  /** All coordinators at once: the power fails. */
   | { readonly kind: 'blackout'; readonly downMs: number }
-  /** Dies in the middle of its nth disk operation from now. */
+  /** Dies at its nth use of a seam from now. */
   | {
-      readonly kind: 'crashInDisk'
+      readonly kind: 'crashAt'
       readonly target: Target
-      readonly operations: number
+      readonly seam: 'task' | 'timer' | 'later' | 'send' | 'disk' | 'any'
+      readonly uses: number
       readonly death: 'killed' | 'power'
       readonly downMs: number
     }
@@ -20,7 +21,7 @@ export type FaultAction =
   | { readonly kind: 'restart'; readonly target: Target; readonly downMs: number }
   /** SIGSTOP. */
   | { readonly kind: 'pause'; readonly target: Target; readonly forMs: number }
-  /** Nothing gets from one side to the other; with `oneWay` answers still come back. */
+  /** Nothing gets from one side to the others; with `oneWay` they are still heard. */
   | {
       readonly kind: 'partition'
       readonly side: readonly Target[]
@@ -30,13 +31,23 @@ export type FaultAction =
   /** One direction between two. */
   | { readonly kind: 'cut'; readonly from: Target; readonly to: Target; readonly forMs: number }
   | { readonly kind: 'reset'; readonly a: Target; readonly b: Target }
-  /** The connections from one to the other are forgotten by a middlebox: half-open. */
+  /** A middlebox forgets the connections from one to the other: they are half-open. */
   | { readonly kind: 'swallow'; readonly from: Target; readonly to: Target }
   | { readonly kind: 'weather'; readonly conditions: Partial<NetworkConditions>; readonly forMs: number }
   | { readonly kind: 'slowDisk'; readonly target: Target; readonly latencyMs: number; readonly forMs: number }
-  /** Writes and syncs fail with EIO. */
-  | { readonly kind: 'badDisk'; readonly target: Target; readonly chance: number; readonly forMs: number }
+  /** Operations fail with EIO. */
+  | {
+      readonly kind: 'badDisk'
+      readonly target: Target
+      readonly writeError: number
+      readonly readError: number
+      readonly forMs: number
+    }
   | { readonly kind: 'fullDisk'; readonly target: Target; readonly roomBytes: number; readonly forMs: number }
+  /** Durable bits change by themselves. */
+  | { readonly kind: 'bitFlip'; readonly target: Target; readonly bits: number; readonly seed: number }
+  /** The next durable write lands so far before its place. */
+  | { readonly kind: 'misdirect'; readonly target: Target; readonly byBytes: number }
   | { readonly kind: 'wallJump'; readonly target: Target; readonly byMs: number }
 
 export interface Fault {

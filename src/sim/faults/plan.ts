@@ -9,7 +9,7 @@ import type { Fault } from './fault.ts'
 export interface Plan {
   readonly seed: number
   readonly fleet: FleetOptions
-  readonly workload: WorkloadSize
+  readonly workload: WorkloadSize & { readonly kind: 'decisions' | 'bank' }
   readonly faults: readonly Fault[]
   /** When the faults end. */
   readonly faultsMs: number
@@ -21,6 +21,7 @@ export interface Plan {
 export function planOf(seed: number): Plan {
   const prng = new Prng(seedOf(seed, 'plan'))
   const faultsMs = prng.pick([5_000, 10_000, 20_000])
+  const applications = prng.between(1, 4)
   const nodes = prng.pick([1, 3, 3, 3, 3, 3, 5, 5])
   return {
     seed,
@@ -37,11 +38,12 @@ export function planOf(seed: number): Plan {
       resolver: { scanMs: 1_000, graceMs: prng.pick([200, 1_000]) },
     },
     workload: {
-      applications: prng.between(1, 4),
+      kind: prng.pick(['decisions', 'bank', 'bank'] as const),
+      applications,
       transactions: Math.round((faultsMs / 1_000) * prng.pick([2, 10, 40])),
       durationMs: faultsMs,
     },
-    faults: drawFaults(new Prng(seedOf(seed, 'faults')), nodes, faultsMs),
+    faults: drawFaults(new Prng(seedOf(seed, 'faults')), { nodes, databases: 3, applications }, faultsMs),
     faultsMs,
     livenessMs: 60_000,
   }

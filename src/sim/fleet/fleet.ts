@@ -3,6 +3,7 @@ import type { CoordinatorOptions } from '../../coordinator/index.ts'
 import type { ReplicaTuning } from '../../replica/index.ts'
 import type { Resource } from '../../resources/index.ts'
 import type { ServerConfig } from '../../server/index.ts'
+import { codeOf, isDamageReport } from '../checks/fatal-errors.ts'
 import { LedgerChecks } from '../checks/ledger-checks.ts'
 import { RaftChecks } from '../checks/raft-checks.ts'
 import type { CoordinatorView, FleetView, SimProcess } from '../kernel/types.ts'
@@ -27,6 +28,8 @@ export class SimFleet implements FleetView {
   /** Errors with which coordinators ended by themselves. */
   readonly fatals: { readonly node: string; readonly code: string; readonly atMs: number }[] = []
   readonly raftChecks: RaftChecks
+  /** Says whether a coordinator had to end: see fatal-errors.ts. */
+  excuses: (node: SimNode, error: Error) => boolean = () => false
   readonly #world: SimWorld
   readonly #ledgerChecks: LedgerChecks
   #resources: (process: SimProcess) => readonly Resource<unknown>[] = () => []
@@ -90,6 +93,8 @@ export class SimFleet implements FleetView {
     for (const node of this.nodes) {
       const { server, nodeId, name } = node
       if (server === undefined) {
+        // The others have to do without it.
+        if (isDamageReport(node.lastError)) continue
         reasons.push(`${name} is down${node.lastError === undefined ? '' : ` (${node.lastError.message})`}`)
         continue
       }
@@ -108,8 +113,10 @@ export class SimFleet implements FleetView {
   }
 
   #fatal(node: SimNode, error: Error): void {
-    const { code = error.name } = error as { readonly code?: string }
+    const code = codeOf(error)
     this.fatals.push({ node: node.name, code, atMs: this.#world.nowMs })
     this.#world.mark(`fatal ${code}`)
+    if (!this.excuses(node, error))
+      this.#world.fail('fatal', `${node.name} ended by itself: ${error.stack ?? error.message}`)
   }
 }

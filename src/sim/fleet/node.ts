@@ -1,8 +1,9 @@
-import { type ClusterId, ConcordatError, type NodeId, type Prng } from '../../base/index.ts'
+import { type ClusterId, type NodeId, type Prng, toError } from '../../base/index.ts'
 import type { CoordinatorOptions } from '../../coordinator/index.ts'
 import type { ReplicaTuning } from '../../replica/index.ts'
 import type { Resource } from '../../resources/index.ts'
 import { CoordinatorServer, type ServerConfig } from '../../server/index.ts'
+import { isDamageReport } from '../checks/fatal-errors.ts'
 import type { RaftChecks } from '../checks/raft-checks.ts'
 import { SimDisk } from '../disk/sim-disk.ts'
 import type { Process } from '../kernel/process.ts'
@@ -35,6 +36,7 @@ export class SimNode {
   /** Why its last run ended by itself, or could not begin. */
   lastError: Error | undefined
   #process: Process | undefined
+  #errorsBefore = 0
   #server: CoordinatorServer | undefined
   readonly #world: SimWorld
   readonly #settings: FleetSettings
@@ -62,6 +64,16 @@ export class SimNode {
     world.weather.fleetHosts.add(this.host)
   }
 
+  /** Errors that the disk gave to the present or last run. */
+  get errorsInRun(): number {
+    return this.disk.errorsGiven - this.#errorsBefore
+  }
+
+  /** Counts its runs from 1. */
+  get incarnation(): number {
+    return this.#process?.incarnation ?? 0
+  }
+
   /** The running process, if there is one. */
   get process(): Process | undefined {
     return this.#process?.alive === true ? this.#process : undefined
@@ -76,6 +88,8 @@ export class SimNode {
   start(): void {
     if (this.process !== undefined) return
     this.#server = undefined
+    this.lastError = undefined
+    this.#errorsBefore = this.disk.errorsGiven
     this.#process = this.#world.spawn({
       name: this.name,
       host: this.host,
@@ -125,8 +139,7 @@ export class SimNode {
       this.#world.note(this.name, `serves ${clusterId} with ${members.length} members`)
       this.#fatal(process, await server.failed)
     } catch (thrown) {
-      if (!(thrown instanceof ConcordatError)) throw thrown
-      this.#fatal(process, thrown)
+      this.#fatal(process, toError(thrown))
     }
   }
 
@@ -141,7 +154,9 @@ export class SimNode {
 
   #died(death: Death): void {
     this.disk.processDied(death)
-    if (death === 'exit' && this.supervised) this.#world.after(SUPERVISOR_MS, () => this.supervised && this.start())
+    // What a damaged directory needs is an operator.
+    if (death !== 'exit' || isDamageReport(this.lastError)) return
+    this.#world.after(SUPERVISOR_MS, () => this.supervised && this.start())
   }
 
   #config(): ServerConfig {
@@ -151,8 +166,10 @@ export class SimNode {
       node: this.nodeId,
       data: '/data',
       members: [...members],
+      join: false,
       resources: [],
       raft: { heartbeatMs: 50, electionTimeoutMs: 300 },
+      snapshots: { bytes: 67_108_864, entries: 250_000, tailBytes: 16_777_216, tailEntries: 50_000 },
       transactions: { openMax: 10_000, keepMs: 3_600_000, keepCount: 100_000 },
       resolver,
       log: { level: 'silent' },

@@ -43,6 +43,8 @@ export class Process implements SimProcess {
     due: [],
     arrived: [],
   }
+  /** Sees each use of a seam: a way to end the process at any of its awaits. */
+  trap: ((seam: 'task' | 'timer' | 'later' | 'send' | 'disk') => void) | undefined
   readonly #world: ProcessWorld
   #alive = true
   #paused = false
@@ -63,7 +65,10 @@ export class Process implements SimProcess {
     this.hostClock = parts.hostClock
     this.turnMs = parts.random.below(4) * 0.02
     this.clock = new ProcessClock(world, this)
-    this.later = (task) => world.scheduleLater(this, task)
+    this.later = (task) => {
+      this.trap?.('later')
+      world.scheduleLater(this, task)
+    }
     const { network, channels } = nets(this)
     this.network = network
     this.channels = channels
@@ -178,6 +183,7 @@ class ProcessClock implements Clock {
   }
 
   #set(delayMs: number, task: () => void): QueuedEvent<Process | undefined> {
+    this.#process.trap?.('timer')
     // Node's timers have whole milliseconds, at least one.
     const wholeMs = delayMs >= 1 ? Math.trunc(delayMs) : 1
     return this.#world.schedule(this.#process, this.#process.hostClock.trueDelay(wholeMs), task)

@@ -166,7 +166,8 @@ export class SimWorld implements World, ProcessWorld, Stepper {
     }
     this.hash.word(process.number)
     this.#current = process
-    task()
+    process.trap?.('task')
+    if (process.alive) task()
   }
 
   died(process: Process, death: Death): void {
@@ -212,6 +213,8 @@ export class SimWorld implements World, ProcessWorld, Stepper {
         owner.backlog.due.push(event)
         return
       }
+      owner.trap?.('task')
+      if (!owner.alive) return
     }
     this.hash.number(event.at)
     this.hash.word(owner?.number ?? 0)

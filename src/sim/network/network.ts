@@ -31,6 +31,8 @@ interface PortHolder<T> {
   readonly onConnection: (connection: T) => void
 }
 
+/** After so long without a sign of life TCP's keepalive ends a connection, as database servers and drivers set it. */
+const KEEPALIVE_MS = 10_000
 /** How long a driver of a simulated database waits for a connection. */
 const CHANNEL_CONNECT_MS = 10_000
 
@@ -74,7 +76,11 @@ export class SimNetwork implements NetworkWeather {
 
   /** A middlebox forgets the connections from one host to the other: what is sent on them vanishes. */
   swallow(from: string, to: string): void {
-    for (const end of this.#endsBetween(from, to)) if (end.process.host === from) end.out.swallow()
+    for (const end of this.#endsBetween(from, to)) {
+      if (end.process.host !== from) continue
+      end.out.swallow()
+      this.#keepAlive(end)
+    }
   }
 
   heal(): void {
@@ -117,7 +123,17 @@ export class SimNetwork implements NetworkWeather {
       // Unread bytes in a dead socket make the kernel send an RST, otherwise a FIN.
       const how = death === 'power' ? 'nothing' : death === 'exit' || this.#prng.chance(0.5) ? 'fin' : 'reset'
       end.orphan(how)
+      if (death === 'power') this.#keepAlive(end)
     }
+  }
+
+  /** Streams have heartbeats of their own; who uses channels relies on the system's. */
+  #keepAlive(end: SimStream | SimChannel): void {
+    if (!(end instanceof SimChannel)) return
+    this.#world.after(KEEPALIVE_MS, () => {
+      end.broken()
+      end.peer.broken()
+    })
   }
 
   // ------------------------------------------------- for streams and channels

@@ -67,6 +67,7 @@ export class SimStream implements ByteStream {
   }
 
   write(buffer: Buffer): boolean {
+    this.process.trap?.('send')
     if (!this.#open || this.#closing || !this.process.alive) return false
     if (this.#bytesWaiting > 0 || (this.#bytesInFlight > 0 && this.#bytesInFlight + buffer.length > WINDOW_BYTES)) {
       this.#waiting.push(buffer)

@@ -1,9 +1,12 @@
+import { isExcused } from '../checks/fatal-errors.ts'
 import { DecisionsWorkload } from '../decisions/decisions-workload.ts'
+import { FaultContext } from '../faults/context.ts'
 import { Injector } from '../faults/injector.ts'
 import type { Plan } from '../faults/plan.ts'
 import { SimFleet } from '../fleet/fleet.ts'
 import type { MakeWorkload } from '../kernel/types.ts'
 import { type Failure, type Note, SimWorld } from '../kernel/world.ts'
+import { BankWorkload } from '../workload/index.ts'
 
 /** What a run came to. */
 export interface RunReport {
@@ -23,6 +26,11 @@ export interface RunOptions {
   readonly makeWorkload?: MakeWorkload | undefined
 }
 
+const WORKLOADS: Record<Plan['workload']['kind'], MakeWorkload> = {
+  decisions: (...parts) => new DecisionsWorkload(...parts),
+  bank: (...parts) => new BankWorkload(...parts),
+}
+
 /** How often the world is asked whether it has come to rest. */
 const LOOK_MS = 250
 
@@ -33,9 +41,11 @@ const LOOK_MS = 250
 export async function simulate(plan: Plan, options: RunOptions = {}): Promise<RunReport> {
   const world = new SimWorld({ seed: plan.seed, onNote: options.onNote })
   const fleet = new SimFleet(world, plan.fleet)
-  const makeWorkload: MakeWorkload = options.makeWorkload ?? ((...parts) => new DecisionsWorkload(...parts))
+  const makeWorkload = options.makeWorkload ?? WORKLOADS[plan.workload.kind]
   const workload = makeWorkload(world, fleet, plan.workload)
-  const injector = new Injector(world, fleet, workload, plan)
+  const context = new FaultContext(world, fleet, workload.victims)
+  const injector = new Injector(context, plan.faults)
+  fleet.excuses = (node, error) => isExcused(node, error, context.atlas)
   world.onStep = (owner) => {
     const node = owner === undefined ? undefined : fleet.nodeOf(owner)
     if (node !== undefined) fleet.checkStep(node)

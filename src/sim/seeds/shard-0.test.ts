@@ -1,0 +1,3 @@
+import { testShard } from './shard.support.ts'
+
+testShard(0)
