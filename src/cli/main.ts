@@ -4,10 +4,12 @@ import { Command, CommanderError } from 'commander'
 import { ConcordatError } from '../base/index.ts'
 import { addDemoCommand } from './demo-command.ts'
 import { addListCommand } from './list-command.ts'
+import { addMembersCommand } from './members-command.ts'
 import { addOutcomeCommand } from './outcome-command.ts'
 import { ExitCode, printError } from './output.ts'
 import { addServeCommand } from './serve-command.ts'
 import { addStatusCommand } from './status-command.ts'
+import { addTransferCommand } from './transfer-command.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -23,7 +25,12 @@ addServeCommand(program)
 addStatusCommand(program)
 addOutcomeCommand(program)
 addListCommand(program)
+addMembersCommand(program)
+addTransferCommand(program)
 addDemoCommand(program)
+
+/** Codes that say that the call itself is wrong. */
+const WRONG_CALLS: ReadonlySet<string> = new Set(['CONFIG_INVALID', 'MALFORMED_ID', 'REASON_MISSING'])
 
 try {
   await program.parseAsync()
@@ -35,7 +42,7 @@ function exitCodeOf(error: unknown): number {
   if (error instanceof CommanderError) return error.exitCode === 0 ? ExitCode.ok : ExitCode.usage
   printError(error)
   if (!(error instanceof ConcordatError)) return ExitCode.failed
-  if (error.code === 'CONFIG_INVALID' || error.code === 'MALFORMED_ID') return ExitCode.usage
+  if (WRONG_CALLS.has(error.code)) return ExitCode.usage
   return error.code === 'COORDINATOR_UNAVAILABLE' || error.code === 'COORDINATOR_UNREACHABLE'
     ? ExitCode.unavailable
     : ExitCode.failed

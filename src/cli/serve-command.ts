@@ -6,11 +6,15 @@ import { ExitCode, printError } from './output.ts'
 /** A flag that sets one key of the configuration. */
 interface ConfigFlag {
   readonly flag: string
-  readonly argument: string
+  /** Left out: the flag is a switch. */
+  readonly argument?: string
   readonly path: readonly string[]
   readonly text: string
   readonly parse?: (text: string) => unknown
 }
+
+/** As the command line gives them. */
+type Flags = Readonly<Record<string, string | true | undefined>>
 
 const CONFIG_FLAGS: readonly ConfigFlag[] = [
   { flag: '--cluster', argument: '<id>', path: ['cluster'], text: 'name of the fleet' },
@@ -26,8 +30,13 @@ const CONFIG_FLAGS: readonly ConfigFlag[] = [
     flag: '--members',
     argument: '<id=host:port,…>',
     path: ['members'],
-    text: 'all coordinators, this one included',
+    text: 'all coordinators of a new fleet, this one included; with --join, some that are there already',
     parse: toMembers,
+  },
+  {
+    flag: '--join',
+    path: ['join'],
+    text: 'with an empty directory: wait to be added to a fleet that is there already',
   },
   {
     flag: '--resources',
@@ -82,6 +91,34 @@ const CONFIG_FLAGS: readonly ConfigFlag[] = [
     text: 'how long a branch may be in doubt before the resolver acts',
     parse: toNumber,
   },
+  {
+    flag: '--snapshot-bytes',
+    argument: '<n>',
+    path: ['snapshots', 'bytes'],
+    text: 'bytes of log after which a snapshot is taken',
+    parse: toNumber,
+  },
+  {
+    flag: '--snapshot-entries',
+    argument: '<n>',
+    path: ['snapshots', 'entries'],
+    text: 'entries of log after which a snapshot is taken',
+    parse: toNumber,
+  },
+  {
+    flag: '--tail-bytes',
+    argument: '<n>',
+    path: ['snapshots', 'tailBytes'],
+    text: 'bytes of log kept behind a snapshot, for slow followers',
+    parse: toNumber,
+  },
+  {
+    flag: '--tail-entries',
+    argument: '<n>',
+    path: ['snapshots', 'tailEntries'],
+    text: 'entries of log kept behind a snapshot, for slow followers',
+    parse: toNumber,
+  },
   { flag: '--log-level', argument: '<level>', path: ['log', 'level'], text: 'debug, info, warn, error or silent' },
 ]
 
@@ -91,16 +128,18 @@ export function addServeCommand(program: Command): void {
     .command('serve')
     .description('run one coordinator of a fleet')
     .option('--config <file>', 'YAML configuration; flags win over it')
-  for (const { flag, argument, text } of CONFIG_FLAGS) command.addOption(new Option(`${flag} ${argument}`, text))
-  command.action(async (flags: Record<string, string | undefined>) => {
-    await serve(loadConfig(flags.config, overridesOf(flags)))
+  for (const { flag, argument, text } of CONFIG_FLAGS)
+    command.addOption(new Option(argument === undefined ? flag : `${flag} ${argument}`, text))
+  command.action(async (flags: Flags) => {
+    const { config, ...overrides } = flags
+    await serve(loadConfig(config === undefined ? undefined : String(config), overridesOf(overrides)))
   })
 }
 
-function overridesOf(flags: Record<string, string | undefined>): readonly Override[] {
+function overridesOf(flags: Flags): readonly Override[] {
   return CONFIG_FLAGS.flatMap(({ flag, path, parse }) => {
-    const text = flags[toCamelCase(flag)]
-    return text === undefined ? [] : [{ flag, path, value: parse === undefined ? text : parse(text) }]
+    const given = flags[toCamelCase(flag)]
+    return given === undefined ? [] : [{ flag, path, value: parse === undefined ? given : parse(String(given)) }]
   })
 }
 

@@ -45,6 +45,7 @@ function targetFor(present: MemberList, request: MembersRequest): ConfigurationT
   const { voters, learners } = targetOf(present.configuration)
   const isVoter = (nodeId: NodeId) => voters.includes(nodeId)
   const isLearner = (nodeId: NodeId) => learners.includes(nodeId)
+  const isRetired = (nodeId: NodeId) => present.isRetired(nodeId)
   const without = (list: readonly NodeId[], gone: NodeId | undefined) => list.filter((nodeId) => nodeId !== gone)
   switch (request.kind) {
     case 'add': {
@@ -59,9 +60,11 @@ function targetFor(present: MemberList, request: MembersRequest): ConfigurationT
       return { voters: [...without(voters, replaces), nodeId], learners: without(learners, nodeId) }
     }
     case 'demote':
+      if (isLearner(request.nodeId)) return { voters, learners }
       demand(isVoter(request.nodeId), request.nodeId, 'it is no voter')
       return { voters: without(voters, request.nodeId), learners: [...learners, request.nodeId] }
     case 'remove':
+      if (isRetired(request.nodeId)) return { voters, learners }
       demand(isVoter(request.nodeId) || isLearner(request.nodeId), request.nodeId, 'it is no member')
       return { voters: without(voters, request.nodeId), learners: without(learners, request.nodeId) }
     case 'replaceAll':

@@ -1,4 +1,5 @@
 import { type Clock, ConcordatError, systemClock, type Txid, toError } from '../base/index.ts'
+import type { MembersView } from '../replica/index.ts'
 import {
   type Connection,
   dial,
@@ -10,6 +11,7 @@ import {
 } from '../transport/index.ts'
 import type { Knowledge, TransactionView } from '../txn/index.ts'
 import { parseAddress } from './address.ts'
+import type { TransferAnswer } from './members-desk.ts'
 import type { NodeStatus } from './status.ts'
 
 /** No coordinator answered an operator's question. */
@@ -18,14 +20,21 @@ export class CoordinatorUnreachableError extends ConcordatError {
   override readonly retryable = true
 }
 
+type Refusal = Pick<Extract<ServerMessage, { kind: 'refused' }>, 'code' | 'message' | 'retryable' | 'leader'>
+
 /** A coordinator refused an operator's question; `refusal` is its own code. */
 export class AdminRefusedError extends ConcordatError {
   readonly code = 'ADMIN_REFUSED'
+  override readonly retryable: boolean
   readonly refusal: string
+  /** Where the leader is, when the coordinator that refused knows one. */
+  readonly leader: string | undefined
 
-  constructor(refusal: string, message: string, options?: ErrorOptions) {
-    super(message, options)
-    this.refusal = refusal
+  constructor({ code, message, retryable, leader }: Refusal) {
+    super(message)
+    this.refusal = code
+    this.retryable = retryable
+    this.leader = leader?.address
   }
 }
 
@@ -51,16 +60,53 @@ export interface LeaderQuestions {
     readonly question: { readonly method: 'list'; readonly state: string; readonly limit: number }
     readonly answer: readonly TransactionView[]
   }
+  'members.list': { readonly question: { readonly method: 'members.list' }; readonly answer: MembersView }
+  'members.add': {
+    readonly question: { readonly method: 'members.add'; readonly node: number; readonly address: string } & Forced
+    readonly answer: MembersView
+  }
+  'members.promote': {
+    readonly question: {
+      readonly method: 'members.promote'
+      readonly node: number
+      readonly replaces: number | undefined
+    } & Forced
+    readonly answer: MembersView
+  }
+  'members.demote': {
+    readonly question: { readonly method: 'members.demote'; readonly node: number } & Forced
+    readonly answer: MembersView
+  }
+  'members.remove': {
+    readonly question: { readonly method: 'members.remove'; readonly node: number } & Forced
+    readonly answer: MembersView
+  }
+  transfer: {
+    readonly question: { readonly method: 'transfer'; readonly node: number | undefined }
+    readonly answer: TransferAnswer
+  }
 }
-type Method = keyof LeaderQuestions
+
+interface Forced {
+  /** Leaves out the safeguards; the reason goes into the replicated log. */
+  readonly force: { readonly reason: string } | undefined
+}
+
+/** A question for the leader. */
+export type Method = keyof LeaderQuestions
 
 /** One coordinator's own view. @throws CoordinatorUnreachableError, AdminRefusedError */
 export async function askStatus(address: string, options: AskOptions): Promise<NodeStatus> {
   return (await ask(address, 'status', {}, options)) as NodeStatus
 }
 
+/** What one coordinator has heard of the members. @throws CoordinatorUnreachableError, AdminRefusedError */
+export async function askOwnMembers(address: string, options: AskOptions): Promise<MembersView> {
+  return (await ask(address, 'members.list', { own: true }, options)) as MembersView
+}
+
 /**
- * Asks one coordinator after the other until the leader answers.
+ * Asks one coordinator after the other until the leader answers, and those as well that they call the leader.
  *
  * @throws CoordinatorUnreachableError when none of them leads or answers, AdminRefusedError when the leader refuses
  */
@@ -71,11 +117,14 @@ export async function askLeader<M extends Method>(
 ): Promise<LeaderQuestions[M]['answer']> {
   const { method, ...parameters } = question
   const failures: string[] = []
-  for (const address of addresses) {
+  // A set keeps the order, and a loop over it reaches what is added meanwhile.
+  const candidates = new Set(addresses)
+  for (const address of candidates) {
     try {
       return (await ask(address, method, parameters, options)) as LeaderQuestions[M]['answer']
     } catch (error) {
       if (error instanceof AdminRefusedError && error.refusal !== 'NOT_LEADER') throw error
+      if (error instanceof AdminRefusedError && error.leader !== undefined) candidates.add(error.leader)
       const { message } = toError(error)
       failures.push(message.startsWith(address) ? message : `${address}: ${message}`)
     }
@@ -139,7 +188,7 @@ function answerOf(
     connection.onMessage = (message) => {
       const answer = message as ServerMessage
       if (answer.kind === 'adminResult') settle(() => resolve(JSON.parse(answer.json)))
-      if (answer.kind === 'refused') settle(() => reject(new AdminRefusedError(answer.code, answer.message)))
+      if (answer.kind === 'refused') settle(() => reject(new AdminRefusedError(answer)))
     }
     connection.send({ kind: 'admin', requestId: 1, method, json: JSON.stringify(parameters) })
   })

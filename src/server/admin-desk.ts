@@ -3,6 +3,7 @@ import { type ClusterId, type NodeId, parseTxid, toError } from '../base/index.t
 import type { Coordinator } from '../coordinator/index.ts'
 import type { DecisionLog } from '../replica/index.ts'
 import type { TransactionView } from '../txn/index.ts'
+import type { MembersDesk } from './members-desk.ts'
 import type { NodeStatus } from './status.ts'
 
 /** The answer to an operator's question. */
@@ -20,6 +21,7 @@ interface DeskParts {
   readonly coordinator: Coordinator
   readonly log: DecisionLog
   readonly clusterId: ClusterId
+  readonly members: MembersDesk
   readonly status: () => NodeStatus
 }
 
@@ -39,7 +41,10 @@ const listQuestion = z.object({
   limit: z.int().min(1).max(1_000).default(50),
 })
 
-/** Answers operators' questions. `status` is this node's own view; the others are answered by the leader only. */
+/**
+ * Answers operators' questions. `status` is this node's own view, `list` is answered by any node that hears the leader, the
+ * others by the leader only.
+ */
 export class AdminDesk {
   readonly #parts: DeskParts
 
@@ -56,6 +61,8 @@ export class AdminDesk {
     if (method === 'status') return result(this.#parts.status())
     if (method === 'list') return await this.#list(listQuestion.parse(parameters))
     if (method === 'outcome') return await this.#outcome(outcomeQuestion.parse(parameters))
+    const ofMembers = this.#parts.members.answer(method, parameters)
+    if (ofMembers !== undefined) return result(await ofMembers)
     return refused(
       'ADMIN_UNKNOWN_METHOD',
       `this coordinator knows no question named ${JSON.stringify(method)}; it may be older than the command`,
@@ -63,7 +70,7 @@ export class AdminDesk {
   }
 
   async #list({ state, limit }: z.output<typeof listQuestion>): Promise<DeskAnswer> {
-    // Only a leader that still leads shows the truth of now.
+    // Whoever has applied what was committed before now shows the truth of now.
     await this.#parts.log.readBarrier()
     const { coordinator } = this.#parts
     if (state === 'heuristic') return result(this.#heuristics().slice(0, limit))

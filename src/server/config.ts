@@ -2,13 +2,13 @@ import { z } from 'zod'
 import { MalformedIdError, parseClusterId, parseNodeId } from '../base/index.ts'
 
 /** `host:port`, with IPv6 hosts in brackets. */
-const address = z
+export const address = z
   .string()
   .regex(/^(\[[0-9A-Fa-f:]+\]|[^:\s]+):\d{1,5}$/, 'expected host:port, for example 10.0.0.1:7400')
   .refine((text) => Number(text.slice(text.lastIndexOf(':') + 1)) <= 65_535, 'a port is at most 65535')
 
 /** Runs a parser of ids and reports its message at the key. */
-function checkedBy<In, Out>(schema: z.ZodType<In>, parse: (value: In) => Out) {
+export function checkedBy<In, Out>(schema: z.ZodType<In>, parse: (value: In) => Out) {
   return schema.transform((value, context): Out => {
     try {
       return parse(value)
@@ -52,12 +52,21 @@ export const configSchema = z
     data: z.string().min(1),
     listen: address.optional(),
     members: z.array(member).min(1, 'name at least this node itself'),
+    join: z.boolean('expected true or false').default(false),
     resources: z.array(resource).default([]),
     tls: tls.optional(),
     raft: z
       .strictObject({
         heartbeatMs: milliseconds.default(50),
         electionTimeoutMs: milliseconds.default(300),
+      })
+      .prefault({}),
+    snapshots: z
+      .strictObject({
+        bytes: count.default(64 * 1024 * 1024),
+        entries: count.default(250_000),
+        tailBytes: count.default(16 * 1024 * 1024),
+        tailEntries: count.default(50_000),
       })
       .prefault({}),
     transactions: z
@@ -81,8 +90,16 @@ export const configSchema = z
   })
   .superRefine((config, context) => {
     const ids = config.members.map((each) => each.id)
-    if (!ids.includes(config.node)) {
+    if (!ids.includes(config.node) && !config.join) {
       context.addIssue({ code: 'custom', path: ['members'], message: `node ${config.node} is not among the members` })
+    }
+    if (!ids.includes(config.node) && config.join && config.listen === undefined) {
+      const message = 'is missing: a node that joins and is not among the members must be told where to listen'
+      context.addIssue({ code: 'custom', path: ['listen'], message })
+    }
+    if (config.join && ids.every((id) => id === config.node)) {
+      const message = 'a node that joins needs the address of a member that is there already'
+      context.addIssue({ code: 'custom', path: ['members'], message })
     }
     unique(ids, 'members', 'id', context)
     unique(

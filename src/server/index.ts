@@ -3,8 +3,11 @@ export {
   AdminRefusedError,
   type AskOptions,
   askLeader,
+  askOwnMembers,
   askStatus,
   CoordinatorUnreachableError,
+  type LeaderQuestions,
+  type Method,
 } from './admin-client.ts'
 export type { ServerConfig, ServerConfigInput } from './config.ts'
 export { ConfigError } from './config-error.ts'

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type NodeId, sleep, toError } from '../base/index.ts'
 import { Coordinator, Resolver } from '../coordinator/index.ts'
-import { Replica } from '../replica/index.ts'
+import { Replica, type ReplicaTuning } from '../replica/index.ts'
 import type { Resource } from '../resources/index.ts'
 import {
   type Connection,
@@ -21,6 +21,7 @@ import { ClientSession } from './client-session.ts'
 import type { ServerConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { makeStatus } from './make-status.ts'
+import { MembersDesk } from './members-desk.ts'
 import { ResourceChecks } from './resource-checks.ts'
 import { type ChosenSeams, chooseSeams, drawSeed, type ServerSeams } from './seams.ts'
 import type { ServerLogger } from './server-logger.ts'
@@ -97,6 +98,7 @@ export class CoordinatorServer {
       coordinator: this.#coordinator,
       log: replica,
       clusterId: config.cluster,
+      members: new MembersDesk(config.node, replica),
       status: () => this.status(),
     })
   }
@@ -124,6 +126,7 @@ export class CoordinatorServer {
       nodeId: config.node,
       clusterId: config.cluster,
       members: config.members.map(({ id, address }) => ({ nodeId: id, ...parseAddress(address) })),
+      join: config.join,
       directory: config.data,
       disk: seams.disk,
       network: seams.network,
@@ -132,7 +135,7 @@ export class CoordinatorServer {
       seed: drawSeed(seams),
       randomFill: seams.randomFill,
       later: seams.later,
-      options: { ...config.raft, ...seams.tuning },
+      options: { ...config.raft, ...snapshotTuning(config), ...seams.tuning },
       tap: seams.tap,
       logger,
       onFatal: fail,
@@ -278,6 +281,11 @@ function listenEndpoint(config: ServerConfig, isExposed: boolean): { readonly ho
     )
   }
   return endpoint
+}
+
+function snapshotTuning({ snapshots }: ServerConfig): Partial<ReplicaTuning> {
+  const { bytes, entries, tailBytes, tailEntries } = snapshots
+  return { snapshotBytes: bytes, snapshotEntries: entries, tailBytes, tailEntries }
 }
 
 function readTls({ tls }: ServerConfig): TlsOptions | undefined {
