@@ -1,5 +1,6 @@
 import type { ClusterId, NodeId } from '../base/index.ts'
 import type { DecisionLogStatus } from '../replica/index.ts'
+import type { Guard } from '../txn/index.ts'
 
 /** What a coordinator shows of itself. Counts of the ledger are what this node has applied. */
 export interface CoordinatorStatus {
@@ -26,5 +27,7 @@ export interface CoordinatorStatus {
   readonly abortedCount: number
   /** Txids made before this (milliseconds since 1970) may have been forgotten; 0 at first. */
   readonly watermarkMs: number
+  /** Unknown txids of this time are not decided: a part of the log was lost, and no operator has lifted the guard yet. */
+  readonly guard: Guard | undefined
   readonly log: DecisionLogStatus
 }

@@ -2,6 +2,7 @@ import { assert, type BranchId, type Clock, type ClusterId, type NodeId, Prng, t
 import type { DecisionLog, StateRestore } from '../replica/index.ts'
 import {
   decodeCommands,
+  type Guard,
   type Knowledge,
   Ledger,
   type LedgerCommand,
@@ -67,6 +68,7 @@ export class Coordinator {
   #draining = false
   #closed = false
   #idleWaiters: (() => void)[] = []
+  #guardWaiters: ((lifted: boolean) => void)[] = []
   #effects: LedgerEffect[] = []
 
   constructor(parts: CoordinatorParts) {
@@ -160,10 +162,30 @@ export class Coordinator {
 
   /**
    * Milliseconds since 1970 before which no transaction can need evidence from a database any more: everything older
-   * than the watermark, unless something older is still open.
+   * than the watermark, unless something older is still open, or guarded.
    */
   evidenceBoundMs(): number {
-    return Math.min(this.#ledger.watermarkMs, this.#leadership?.oldestTxidMs() ?? Number.POSITIVE_INFINITY)
+    const { watermarkMs, guard } = this.#ledger
+    const oldestMs = this.#leadership?.oldestTxidMs() ?? Number.POSITIVE_INFINITY
+    return Math.min(watermarkMs, oldestMs, guard?.fromMs ?? Number.POSITIVE_INFINITY)
+  }
+
+  /** Which txids nobody decides anything about, because a part of the log is lost; undefined nearly always. */
+  get guard(): Guard | undefined {
+    return this.#ledger.guard
+  }
+
+  /**
+   * An operator has settled what a lost part of the log left in doubt: unknown transactions are aborted ones again.
+   * `done` hears whether it is in force; only a leader can do it.
+   */
+  liftGuard(reason: string, done: (lifted: boolean) => void): void {
+    if (this.#ledger.guard === undefined) return done(true)
+    const leadership = this.#leadership
+    if (leadership === undefined) return done(false)
+    this.#logger.warn({ ...this.#ledger.guard, reason }, 'an operator lifts the guard')
+    this.#guardWaiters.push(done)
+    leadership.propose({ kind: 'guard', beforeMs: 0, reason })
   }
 
   /** Transactions as operators see them, the open ones first. What this node has applied; a follower lags a little. */
@@ -194,6 +216,7 @@ export class Coordinator {
       committedCount: ledger.committedCount,
       abortedCount: ledger.abortedCount,
       watermarkMs: ledger.watermarkMs,
+      guard: ledger.guard,
       log: this.#parts.log.status(),
     }
   }
@@ -236,6 +259,7 @@ export class Coordinator {
       this.#ledger.apply(command, effects)
       if (effects.length > 0) this.#carryOut(effects)
     }
+    if (this.#guardWaiters.length > 0 && this.#ledger.guard === undefined) this.#tellGuard(true)
     this.#leadership?.applied()
   }
 
@@ -301,7 +325,14 @@ export class Coordinator {
     this.#leadership = undefined
     this.#logger.info({ term: leadership.term, leader }, 'no longer leading')
     leadership.end(leader)
+    this.#tellGuard(false)
     this.#idle()
+  }
+
+  #tellGuard(lifted: boolean): void {
+    const waiters = this.#guardWaiters
+    this.#guardWaiters = []
+    for (const done of waiters) done(lifted)
   }
 
   #idle(): void {

@@ -17,7 +17,7 @@ import { type Dropped, OpenTransaction, type ReplyTo } from './open-transaction.
 import type { CoordinatorOptions } from './options.ts'
 import type { ParticipantPort } from './participant-port.ts'
 import { ProposalQueue, type Schedule } from './proposal-queue.ts'
-import { ledgerRefusal, refusal } from './refusals.ts'
+import { guardedRefusal, ledgerRefusal, refusal } from './refusals.ts'
 import { checkAbortBranches, checkCommitBranches, nameSameBranches, shortName } from './request-checks.ts'
 import type { AbortRequest, CommitRequest, InquireRequest, Refusal, Reply } from './requests.ts'
 import { TimingWheel } from './timing-wheel.ts'
@@ -128,6 +128,7 @@ export class Leadership {
     const { txid, branches } = request
     const malformed = checkCommitBranches(branches)
     if (malformed !== undefined) return malformed
+    if (this.#parts.ledger.isGuarded(txid)) return guardedRefusal()
     const open = this.#open.get(txid)
     if (open !== undefined) return join(open, branches, reply)
 
@@ -158,6 +159,7 @@ export class Leadership {
     const { txid, branches } = request
     const malformed = checkAbortBranches(branches)
     if (malformed !== undefined) return malformed
+    if (this.#parts.ledger.isGuarded(txid)) return guardedRefusal()
     const participant = shortName(request.participant)
     const open = this.#open.get(txid)
     if (open !== undefined) {
@@ -171,6 +173,7 @@ export class Leadership {
   }
 
   inquire({ txid, settle }: InquireRequest, reply: ReplyTo): Reply | undefined {
+    if (this.#parts.ledger.isGuarded(txid)) return guardedRefusal()
     const open = this.#open.get(txid)
     if (open?.round?.open) return { kind: 'outcome', outcome: { kind: 'preparing' } }
     if (open !== undefined) {

@@ -39,6 +39,18 @@ export function refusal(code: RefusalCode, leader?: NodeId, message: string = ME
   return { kind: 'refused', code, message, retryable: RETRYABLE[code], leader }
 }
 
+/**
+ * The decision may have been in a part of the log that is lost. For the caller that is a decision that nobody can tell
+ * yet: clients of every release then leave their branches as they are, and ask again.
+ */
+export function guardedRefusal(): Refusal {
+  return refusal(
+    'OUTCOME_PENDING',
+    undefined,
+    'the decision on this transaction may have been in a part of the log that was lost, so nobody decides it anew until an operator lifts the guard (concordat guard); ask again later with the same txid',
+  )
+}
+
 /** The ledger's word for why it refused a record, as the caller reads it. */
 export function ledgerRefusal(reason: RefusalReason): Refusal {
   switch (reason) {
@@ -48,5 +60,7 @@ export function ledgerRefusal(reason: RefusalReason): Refusal {
       return refusal('TXN_OTHER_BRANCHES')
     case 'noBranches':
       return refusal('TXN_VOTES_INCOMPLETE')
+    case 'guarded':
+      return guardedRefusal()
   }
 }

@@ -1,7 +1,8 @@
 import { assert, type Txid, unreachable } from '../base/index.ts'
 import { branchesDigest, phaseTwoBranches, sameBranches, unionOfBranches, withLaterVotes } from './branches.ts'
+import { applyGuard } from './guard.ts'
 import { addFinding } from './heuristics.ts'
-import { isBehindWatermark, pastDecision } from './knowledge.ts'
+import { isBehindWatermark, isGuarded, pastDecision } from './knowledge.ts'
 import { COMMITTED } from './outcome-word.ts'
 import type { LedgerState, OpenTransaction } from './state.ts'
 import type { BranchRecord, LedgerCommand, LedgerEffect, Outcome, RefusalReason } from './types.ts'
@@ -25,6 +26,7 @@ type Of<Kind extends LedgerCommand['kind']> = Extract<LedgerCommand, { kind: Kin
  * | `heuristic` | nothing        | kept, no outcome     | kept                 | kept               | kept           |
  *
  * ¹ with other branches: refused, otherBranches. ² without branches: refused, noBranches.
+ * Guarded (guard.ts), while unknown or preparing: each of the first three is refused, guarded.
  * A decision that leaves nobody to tell is followed by `completed` in the same step.
  */
 export function applyCommand(state: LedgerState, command: LedgerCommand, effects: LedgerEffect[]): void {
@@ -47,6 +49,9 @@ export function applyCommand(state: LedgerState, command: LedgerCommand, effects
     case 'watermark':
       applyWatermark(state, command.beforeMs)
       break
+    case 'guard':
+      applyGuard(state, command.beforeMs, effects)
+      break
     default:
       unreachable(command)
   }
@@ -54,6 +59,7 @@ export function applyCommand(state: LedgerState, command: LedgerCommand, effects
 
 function applyPrepared(state: LedgerState, command: Of<'prepared'>, effects: LedgerEffect[]): void {
   const { txid, timeoutMs, branches } = command
+  if (isGuarded(state, txid)) return refuse(effects, txid, 'guarded')
   const open = state.open.get(txid)
   if (isPreparing(open)) {
     // The same again is a client's retry: the votes are being gathered already. With other branches it is another
@@ -69,6 +75,7 @@ function applyPrepared(state: LedgerState, command: Of<'prepared'>, effects: Led
 
 function applyCommit(state: LedgerState, command: Of<'commit'>, effects: LedgerEffect[]): void {
   const { txid, branches: named } = command
+  if (isGuarded(state, txid)) return refuse(effects, txid, 'guarded')
   const open = state.open.get(txid)
   if (isPreparing(open)) {
     // Votes were asked of the recorded branches; a commit of others would count votes that nobody gave.
@@ -84,6 +91,7 @@ function applyCommit(state: LedgerState, command: Of<'commit'>, effects: LedgerE
 
 function applyAborted(state: LedgerState, command: Of<'aborted'>, effects: LedgerEffect[]): void {
   const { txid, reason, participant, branches } = command
+  if (isGuarded(state, txid)) return refuse(effects, txid, 'guarded')
   const open = state.open.get(txid)
   const outcome: Outcome = { kind: 'aborted', reason, participant }
   if (isPreparing(open)) {

@@ -51,6 +51,14 @@ export const command: fc.Arbitrary<LedgerCommand> = fc.oneof(
     kind: fc.constant('watermark' as const),
     beforeMs: fc.nat({ max: 4 * BUCKET_SPAN_MS }).map((afterMs) => START_MS + afterMs),
   }),
+  fc.record({
+    kind: fc.constant('guard' as const),
+    beforeMs: fc.oneof(
+      fc.constant(0),
+      fc.nat({ max: 4 * BUCKET_SPAN_MS }).map((afterMs) => START_MS + afterMs),
+    ),
+    reason: fc.constant('a test'),
+  }),
 )
 
 /** A log: what one fleet might ever have written, and much that no correct one would. */

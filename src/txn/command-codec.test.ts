@@ -8,6 +8,7 @@ import {
   branchOf,
   commit,
   completed,
+  guard,
   heuristic,
   prepared,
   txidOf,
@@ -51,6 +52,7 @@ describe('what was written is read back', () => {
       completed(),
       heuristic(txid, 63, 'none'),
       watermark(5),
+      guard(5),
     ]
     expect(decodeCommands(encode(...commands))).toEqual(commands)
   })

@@ -26,6 +26,7 @@ import type { LedgerCommand } from './types.ts'
  *   5 completed           u32 count | txid × count
  *   6 heuristic           txid | u8 branch | u8 found
  *   7 watermark           u53 beforeMs
+ *   8 guard               u53 beforeMs | text reason              (since 0.2)
  * ```
  *
  * txid, branches and text are drawn in fields.ts.
@@ -42,6 +43,7 @@ const ABORTED = 4
 const COMPLETED = 5
 const HEURISTIC = 6
 const WATERMARK = 7
+const GUARD = 8
 
 /**
  * Appends the commands as one log entry's payload. Apply what decodeCommands gives back for these bytes, on the leader
@@ -114,6 +116,11 @@ function encodeCommand(command: LedgerCommand, writer: ByteWriter): void {
       writer.u8(WATERMARK)
       writeWhole(writer, command.beforeMs)
       break
+    case 'guard':
+      writer.u8(GUARD)
+      writeWhole(writer, command.beforeMs)
+      writer.text(command.reason)
+      break
     default:
       unreachable(command)
   }
@@ -147,6 +154,8 @@ function decodeCommand(reader: ByteReader): LedgerCommand {
       }
     case WATERMARK:
       return { kind: 'watermark', beforeMs: reader.u53() }
+    case GUARD:
+      return { kind: 'guard', beforeMs: reader.u53(), reason: reader.text() }
     default:
       throw new CodecError(`a ledger command of unknown kind ${kind}`)
   }

@@ -1,11 +1,12 @@
 import { BRANCH_KINDS } from './branches.ts'
 import { Hasher, mix32 } from './hash.ts'
 import type { Finding, LedgerState, NotedTransaction, OpenTransaction } from './state.ts'
-import type { BranchRecord, Outcome } from './types.ts'
+import type { BranchRecord, Guard, Outcome } from './types.ts'
 
 /** What of a state is digested as it stands: everything but its open and its noted transactions, which are summed. */
 export interface DigestedParts {
   readonly watermarkMs: number
+  readonly guard: Guard | undefined
   readonly committedCount: number
   readonly abortedCount: number
   readonly heuristicCount: number
@@ -34,6 +35,7 @@ export function digestOfParts(parts: DigestedParts, sums: TransactionSums): stri
   for (const value of [parts.watermarkMs, parts.committedCount, parts.abortedCount, parts.heuristicCount]) {
     hasher.number(value)
   }
+  if (parts.guard !== undefined) for (const value of [parts.guard.fromMs, parts.guard.beforeMs]) hasher.number(value)
   // Which names are kept decides what later aborts are remembered with, so they are state.
   for (const name of parts.names) hasher.text(name)
   hasher.word(parts.finishedCount)
@@ -45,9 +47,10 @@ export function digestOfParts(parts: DigestedParts, sums: TransactionSums): stri
 }
 
 export function partsOf(state: LedgerState): DigestedParts {
-  const { watermarkMs, committedCount, abortedCount, heuristicCount, words, finished } = state
+  const { watermarkMs, guard, committedCount, abortedCount, heuristicCount, words, finished } = state
   return {
     watermarkMs,
+    guard,
     committedCount,
     abortedCount,
     heuristicCount,

@@ -52,6 +52,12 @@ export const heuristic = (txid: Txid, n: number, found: 'committed' | 'aborted' 
   found,
 })
 export const watermark = (afterMs: number): LedgerCommand => ({ kind: 'watermark', beforeMs: START_MS + afterMs })
+export const guard = (afterMs: number): LedgerCommand => ({
+  kind: 'guard',
+  beforeMs: START_MS + afterMs,
+  reason: 'a backup was restored',
+})
+export const LIFTED: LedgerCommand = { kind: 'guard', beforeMs: 0, reason: 'an operator looked' }
 
 export const COMMITTED = { kind: 'committed' } as const
 export const PRESUMED = { kind: 'aborted', reason: 'presumed', participant: undefined } as const

@@ -23,11 +23,28 @@ export function isBehindWatermark(state: LedgerState, txid: Txid): boolean {
   return state.watermarkMs > 0 && txidTimeMs(txid) < state.watermarkMs
 }
 
+/**
+ * True when a lost part of the log may hold the decision of `txid`. A transaction that was preparing when the log broke
+ * off counts as well, however old it is.
+ */
+export function isGuarded(state: LedgerState, txid: Txid): boolean {
+  const { guard } = state
+  if (guard === undefined) return false
+  const madeMs = txidTimeMs(txid)
+  if (madeMs >= guard.beforeMs) return false
+  const open = state.open.get(txid)
+  if (open !== undefined) return open.outcome === undefined
+  // Behind the watermark of that time everything was aborted, or committed and acknowledged: nothing of it got lost.
+  return madeMs >= guard.fromMs && pastDecision(state, txid) === undefined
+}
+
 /** What an INQUIRE is answered from. It reads only: `unknown` must become an `aborted` record before anyone hears "aborted" (P5). */
 export function knowledgeOf(state: LedgerState, txid: Txid): Knowledge {
   const open = state.open.get(txid)
   if (open !== undefined) return open.outcome ?? { kind: 'preparing' }
   const past = pastDecision(state, txid)
   if (past !== undefined) return past.outcome
+  // A guarded one that the watermark has overtaken since is not among those that are known to be over.
+  if (isGuarded(state, txid)) return { kind: 'unknown' }
   return isBehindWatermark(state, txid) ? { kind: 'forgotten' } : { kind: 'unknown' }
 }

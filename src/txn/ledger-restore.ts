@@ -107,7 +107,13 @@ export class LedgerRestore {
     this.#state.watermarkMs = reader.u53()
     this.#state.committedCount = reader.u53()
     this.#state.abortedCount = reader.u53()
+    this.#takeGuard(reader.u53(), reader.u53())
     this.#state.finished.forgetBefore(this.#state.watermarkMs)
+  }
+
+  #takeGuard(fromMs: number, beforeMs: number): void {
+    if (fromMs > beforeMs || (fromMs === beforeMs && fromMs > 0)) throw new CodecError('a guard that spans no time')
+    if (beforeMs > 0) this.#state.guard = { fromMs, beforeMs }
   }
 
   #takeNames(reader: ByteReader): void {

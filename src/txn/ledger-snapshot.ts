@@ -77,6 +77,8 @@ function* blocksOf({ parts, finished, open, noted }: FrozenLedger): Generator<Bl
     writer.u53(parts.watermarkMs)
     writer.u53(parts.committedCount)
     writer.u53(parts.abortedCount)
+    writer.u53(parts.guard?.fromMs ?? 0)
+    writer.u53(parts.guard?.beforeMs ?? 0)
   })
   yield block(BlockType.names, (writer) => {
     writer.u16(parts.names.length)

@@ -78,7 +78,7 @@ test('P1: over any log, a transaction whose branches are known to differ is mark
   )
 })
 
-test('P7: over any log, what is decided and not completed is told by a new leader, to just the same branches', () => {
+test('P7: over any log, what is decided and not completed and not guarded, is told by a new leader, to just the same branches', () => {
   fc.assert(
     fc.property(log, (commands) => {
       const ledger = new Ledger()
@@ -87,6 +87,7 @@ test('P7: over any log, what is decided and not completed is told by a new leade
         if (effect.kind === 'askVotes' || effect.kind === 'decided') open.set(effect.txid, line(effect))
         if (effect.kind === 'completed') open.delete(effect.txid)
       }
+      for (const txid of TXIDS) if (ledger.isGuarded(txid)) open.delete(txid)
       expect(ledger.pending().map(line).sort()).toEqual([...open.values()].sort())
     }),
     RUNS,
@@ -125,7 +126,7 @@ test('the digest tells two ledgers apart by anything they know', () => {
 
 function seen(ledger: Ledger): string {
   const views = ledger.list({ limit: 100 }).map((view) => JSON.stringify(view))
-  return [ledger.watermarkMs, ...views.sort()].join('\n')
+  return [ledger.watermarkMs, JSON.stringify(ledger.guard), ...views.sort()].join('\n')
 }
 
 function step(ledger: Ledger, command: LedgerCommand): LedgerEffect[] {
@@ -162,10 +163,11 @@ function expectSame(ledger: Ledger, reference: ReferenceLedger): void {
       .pending()
       .map((effect) => effect.txid)
       .sort(),
-  ).toEqual(reference.open.sort())
+  ).toEqual(reference.open.filter((txid) => !reference.isGuarded(txid)).sort())
   expect(ledger.finishedCount).toBe(reference.finishedCount)
   for (const txid of TXIDS) {
     expect(ledger.knowledge(txid)).toEqual(reference.knowledge(txid))
+    expect(ledger.isGuarded(txid)).toBe(reference.isGuarded(txid))
     const heuristics = ledger.transaction(txid)?.heuristics ?? []
     expect(heuristics.map(({ branch, found }) => `${branch}:${found}`)).toEqual(reference.findings(txid))
   }

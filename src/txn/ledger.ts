@@ -2,11 +2,11 @@ import type { Txid } from '../base/index.ts'
 import { applyCommand } from './apply.ts'
 import { phaseTwoBranches } from './branches.ts'
 import { digestOf } from './digest.ts'
-import { knowledgeOf } from './knowledge.ts'
+import { isGuarded, knowledgeOf } from './knowledge.ts'
 import { LedgerRestore } from './ledger-restore.ts'
 import { LedgerSnapshot } from './ledger-snapshot.ts'
 import { emptyState, type LedgerState } from './state.ts'
-import type { Knowledge, LedgerCommand, LedgerEffect, TransactionView } from './types.ts'
+import type { Guard, Knowledge, LedgerCommand, LedgerEffect, TransactionView } from './types.ts'
 import { validateState } from './validate.ts'
 import { type ListFilter, listViews, viewOf } from './views.ts'
 import { suggestWatermark, type WatermarkPolicy } from './watermark.ts'
@@ -38,8 +38,9 @@ export class Ledger {
   pending(): LedgerEffect[] {
     const effects: LedgerEffect[] = []
     for (const { txid, timeoutMs, outcome, branches } of this.#state.open.values()) {
-      if (outcome === undefined) effects.push({ kind: 'askVotes', txid, timeoutMs, branches })
-      else effects.push({ kind: 'decided', txid, outcome, branches: phaseTwoBranches(branches) })
+      if (outcome === undefined) {
+        if (!isGuarded(this.#state, txid)) effects.push({ kind: 'askVotes', txid, timeoutMs, branches })
+      } else effects.push({ kind: 'decided', txid, outcome, branches: phaseTwoBranches(branches) })
     }
     return effects
   }
@@ -47,6 +48,11 @@ export class Ledger {
   /** What is known of `txid`. To answer "aborted" for an `unknown` one, write the `aborted` record first (P5). */
   knowledge(txid: Txid): Knowledge {
     return knowledgeOf(this.#state, txid)
+  }
+
+  /** True when a lost part of the log may hold the decision of `txid`: then nobody decides it. */
+  isGuarded(txid: Txid): boolean {
+    return isGuarded(this.#state, txid)
   }
 
   /** The transaction with all that is left of it; undefined when unknown or forgotten. */
@@ -127,6 +133,11 @@ export class Ledger {
   /** Txids made before this (milliseconds since 1970) may have been forgotten. */
   get watermarkMs(): number {
     return this.#state.watermarkMs
+  }
+
+  /** Which txids are guarded, if any are. */
+  get guard(): Guard | undefined {
+    return this.#state.guard
   }
 
   /** Bytes that the finished transactions occupy. */

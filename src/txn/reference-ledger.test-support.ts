@@ -17,10 +17,12 @@ interface ReferenceTransaction {
 export class ReferenceLedger {
   readonly #all = new Map<Txid, ReferenceTransaction>()
   #watermarkMs = 0
+  #guard: { fromMs: number; beforeMs: number } | undefined
 
   /** Applies one command and answers with its effects as `kind txid detail` lines. */
   apply(command: LedgerCommand): string[] {
     if (command.kind === 'watermark') return this.#raise(command.beforeMs)
+    if (command.kind === 'guard') return this.#setGuard(command.beforeMs)
     if (command.kind === 'completed') return command.txids.flatMap((txid) => this.#complete(txid))
     const { txid } = command
     const known = this.#all.get(txid)
@@ -31,6 +33,7 @@ export class ReferenceLedger {
       if (before === undefined || before === 'none') target.findings.set(command.branch, command.found)
       return []
     }
+    if (this.isGuarded(txid)) return [`refused ${txid} guarded`]
     if (known?.outcome !== undefined) return [this.#late(txid, known, known.outcome, command)]
     // A forgotten transaction with a finding has no outcome but is completed: it counts as forgotten.
     if (known === undefined || known.completed) {
@@ -44,7 +47,28 @@ export class ReferenceLedger {
     const known = this.#all.get(txid)
     if (known?.outcome !== undefined) return known.outcome
     if (known !== undefined && !known.completed) return { kind: 'preparing' }
-    return { kind: this.#isOld(txid) ? 'forgotten' : 'unknown' }
+    return { kind: this.#isOld(txid) && !this.isGuarded(txid) ? 'forgotten' : 'unknown' }
+  }
+
+  isGuarded(txid: Txid): boolean {
+    if (this.#guard === undefined || txidTimeMs(txid) >= this.#guard.beforeMs) return false
+    const known = this.#all.get(txid)
+    if (known?.outcome !== undefined) return false
+    return (known !== undefined && !known.completed) || txidTimeMs(txid) >= this.#guard.fromMs
+  }
+
+  #setGuard(beforeMs: number): string[] {
+    if (beforeMs === 0) {
+      const waiting = this.open.filter((txid) => this.isGuarded(txid))
+      this.#guard = undefined
+      return waiting.map((txid) => `askVotes ${txid} ${names(this.#all.get(txid)?.branches ?? [])}`)
+    }
+    const guard = {
+      fromMs: this.#guard?.fromMs ?? this.#watermarkMs,
+      beforeMs: Math.max(this.#guard?.beforeMs ?? 0, beforeMs),
+    }
+    if (guard.fromMs < guard.beforeMs) this.#guard = guard
+    return []
   }
 
   /** Txids of open transactions, in log order. */
@@ -61,7 +85,10 @@ export class ReferenceLedger {
     return [...(this.#all.get(txid)?.findings ?? [])].map(([branch, found]) => `${branch}:${found}`)
   }
 
-  #first(txid: Txid, command: Exclude<LedgerCommand, { kind: 'watermark' | 'completed' | 'heuristic' }>): string[] {
+  #first(
+    txid: Txid,
+    command: Exclude<LedgerCommand, { kind: 'watermark' | 'completed' | 'heuristic' | 'guard' }>,
+  ): string[] {
     if (command.kind === 'prepared') {
       this.#add(txid, command.branches, undefined, false)
       return [`askVotes ${txid} ${names(command.branches)}`]
@@ -73,7 +100,7 @@ export class ReferenceLedger {
   #whilePreparing(
     txid: Txid,
     known: ReferenceTransaction,
-    command: Exclude<LedgerCommand, { kind: 'watermark' | 'completed' | 'heuristic' }>,
+    command: Exclude<LedgerCommand, { kind: 'watermark' | 'completed' | 'heuristic' | 'guard' }>,
   ): string[] {
     const named = command.branches ?? known.branches
     if (command.kind === 'aborted') {

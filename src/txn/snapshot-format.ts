@@ -11,7 +11,7 @@ import type { Outcome } from './types.ts'
  * ```
  * block      u8 type | u32 length | payload of so many bytes
  *
- *   1 head       once      u8 version = 1 | u53 watermarkMs | u53 committed | u53 aborted
+ *   1 head       once      u8 version = 1 | u53 watermarkMs | u53 committed | u53 aborted | guard: u53 fromMs | u53 beforeMs, 0 for none
  *   2 names      once      u16 count | text × count                       (participants, by the number in outcome words)
  *   3 finished   any       (u32 × 4 txid | u32 outcome word | u32 branch digest) × n, n from 1 to 2730
  *   4 open       each one  txid | u53 timeoutMs | outcome | branches | findings      (in the order of the log)
@@ -57,7 +57,7 @@ const NAME_BYTES_MAX = 2 + 3 * NAME_UNITS_MAX
 /** The largest payload of each type, by its number: a longer one is refused before memory is taken for it. */
 export const PAYLOAD_BYTES_MAX: readonly number[] = [
   0,
-  1 + 3 * 8,
+  1 + 5 * 8,
   2 + NAMES_MAX * NAME_BYTES_MAX,
   ENTRIES_MAX * ENTRY_BYTES,
   TRANSACTION_BYTES_MAX,

@@ -1,7 +1,7 @@
 import type { BranchId, Txid } from '../base/index.ts'
 import { OutcomeTable } from './outcome-table.ts'
 import { OutcomeWords } from './outcome-word.ts'
-import type { BranchRecord, Outcome } from './types.ts'
+import type { BranchRecord, Guard, Outcome } from './types.ts'
 
 /** How a branch ended against, or without, the decision. */
 export interface Finding {
@@ -48,6 +48,7 @@ export interface NotedTransaction {
  * 7. A noted transaction has a finding; without an outcome it is older than the watermark.
  * 8. `heuristicCount` is the number of transactions with a finding.
  * 9. There are at least as many decisions as decided or remembered transactions.
+ * 10. A guard spans some time.
  */
 export interface LedgerState {
   /** In the order of their first record. */
@@ -56,6 +57,8 @@ export interface LedgerState {
   readonly finished: OutcomeTable
   readonly words: OutcomeWords
   watermarkMs: number
+  /** Undefined nearly always: see guard.ts. */
+  guard: Guard | undefined
   preparingCount: number
   committedCount: number
   abortedCount: number
@@ -70,6 +73,7 @@ export function emptyState(): LedgerState {
     finished: new OutcomeTable(),
     words: new OutcomeWords(),
     watermarkMs: 0,
+    guard: undefined,
     preparingCount: 0,
     committedCount: 0,
     abortedCount: 0,

@@ -68,6 +68,11 @@ export type LedgerCommand =
     }
   /** Everything finished whose txid was made before this may be forgotten; a commit for an older unknown txid is refused from now on. */
   | { readonly kind: 'watermark'; readonly beforeMs: number }
+  /**
+   * A part of the log is gone (a backup was restored, or a majority was lost): txids made before `beforeMs` that this log
+   * does not know may have been decided all the same, so nothing is decided about them any more. 0 lifts the guard.
+   */
+  | { readonly kind: 'guard'; readonly beforeMs: number; readonly reason: string }
 
 /** What applying a record means for the leader. Followers ignore them; a new leader recomputes them with `pending`. */
 export type LedgerEffect =
@@ -99,6 +104,14 @@ export type RefusalReason =
   | 'otherBranches'
   /** A decision to commit named no branches and no `prepared` did. */
   | 'noBranches'
+  /** A lost part of the log may hold its decision. */
+  | 'guarded'
+
+/** Txids made in this span, in milliseconds since 1970, are guarded unless their decision is known. */
+export interface Guard {
+  readonly fromMs: number
+  readonly beforeMs: number
+}
 
 export type Outcome =
   | { readonly kind: 'committed' }
@@ -109,7 +122,7 @@ export type Knowledge =
   | Outcome
   /** Votes are being gathered. */
   | { readonly kind: 'preparing' }
-  /** Never heard of it, and it is younger than the watermark: presumed abort, once that is written. */
+  /** Never heard of it, and it is younger than the watermark: presumed abort, once that is written. Or it is guarded. */
   | { readonly kind: 'unknown' }
   /** Older than the watermark and not open: it was aborted, or committed with every branch acknowledged. A branch that is still prepared belongs to an aborted one. */
   | { readonly kind: 'forgotten' }

@@ -67,6 +67,8 @@ function validateCounts(state: LedgerState): void {
 function validateTable(state: LedgerState): void {
   const { finished, watermarkMs } = state
   assert(Number.isSafeInteger(watermarkMs) && watermarkMs >= 0, '5: the watermark is a whole number')
+  const { guard } = state
+  assert(guard === undefined || guard.fromMs < guard.beforeMs, '10: a guard spans some time')
   const forgottenMs = finished.forgottenBeforeMs
   assert(forgottenMs <= watermarkMs, '5: nothing beyond the watermark is forgotten')
   assert(watermarkMs - forgottenMs < BUCKET_SPAN_MS, '5: every bucket wholly before the watermark is forgotten')
