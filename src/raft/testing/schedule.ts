@@ -28,6 +28,7 @@ interface Weights {
   readonly change: number
   readonly join: number
   readonly damage: number
+  readonly betray: number
 }
 
 /** A random life of one group, wholly determined by its seed. */
@@ -157,10 +158,7 @@ export class Schedule {
         for (const each of nodes) each.snapshots.storeChunk()
         break
       case 'install':
-        for (const each of nodes) {
-          if (this.#random.chance(0.1)) each.snapshots.reject()
-          else each.snapshots.continueInstalling()
-        }
+        for (const each of nodes) if (each.snapshots.isInstalling) this.#install(each)
         break
       case 'stream':
         if (this.#random.chance(0.2)) this.#someLeader(node).snapshots.fail(this.#random.below(2))
@@ -180,6 +178,9 @@ export class Schedule {
         break
       case 'damage':
         this.#churn.damage(node)
+        break
+      case 'betray':
+        this.#churn.betray(this.#someLeader(node))
         break
     }
   }
@@ -217,6 +218,12 @@ export class Schedule {
     const count = this.#random.between(1, 3)
     const proposals = Array.from({ length: count }, () => new Uint8Array(this.#random.below(60)))
     node.step({ kind: 'propose', proposals })
+  }
+
+  #install(node: WorldNode): void {
+    if (this.#random.chance(0.1)) node.snapshots.reject()
+    else if (this.#random.chance(0.1)) this.#crash(node)
+    else node.snapshots.continueInstalling()
   }
 
   #crash(node: WorldNode): void {
@@ -330,5 +337,6 @@ function drawWeights(random: Prng): Weights {
     change: random.pick([0, 0, 1, 3]),
     join: random.pick([0, 1]),
     damage: random.pick([0, 0, 0, 1]),
+    betray: random.pick([0, 0, 1]),
   }
 }
