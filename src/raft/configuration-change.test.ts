@@ -230,7 +230,8 @@ test('no other change is taken until a joint configuration is left', () => {
 test('a new leader leaves the joint configuration that it finds, once it serves', () => {
   const joint = { ...simpleConfiguration(ids(1, 4)), votersOutgoing: ids(1, 2) }
   const node = new OneNode(undefined, { configuration: joint })
-  node.timeOut()
+  const asked = sentOf(node.timeOut()).map(({ to }) => Number(to))
+  expect(asked, 'voters of both halves are asked').toEqual([2, 4])
   for (const from of ids(4, 2)) {
     node.receive({ kind: 'requestVoteResponse', from, to: id(1), term: term(1), preVote: true, voteGranted: true })
   }
