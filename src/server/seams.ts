@@ -30,6 +30,8 @@ export interface ServerSeams {
   readonly coordination: Partial<CoordinatorOptions>
   /** Looks on while the log's core works. */
   readonly tap: RaftTap | undefined
+  /** Speaks an older minor version of the protocol: for fleets in the middle of an upgrade. */
+  readonly protocolMinor: number | undefined
 }
 
 /** The seams of one server, complete. */
@@ -52,6 +54,7 @@ export function chooseSeams(given: Partial<ServerSeams>, tls: TlsOptions | undef
     tuning: given.tuning ?? {},
     coordination: given.coordination ?? {},
     tap: given.tap,
+    protocolMinor: given.protocolMinor,
     openResources: resources === undefined ? openResources : async () => resources,
     isExposed: given.network === undefined,
   }

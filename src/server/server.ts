@@ -137,6 +137,7 @@ export class CoordinatorServer {
       later: seams.later,
       options: { ...config.raft, ...snapshotTuning(config), ...seams.tuning },
       tap: seams.tap,
+      protocolMinor: seams.protocolMinor,
       logger,
       onFatal: fail,
     })
