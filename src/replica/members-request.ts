@@ -54,6 +54,8 @@ function targetFor(present: MemberList, request: MembersRequest): ConfigurationT
     }
     case 'promote': {
       const { nodeId, replaces } = request
+      // Asked again after an answer that got lost: Raft says that nothing changes.
+      if (isVoter(nodeId) && (replaces === undefined || isRetired(replaces))) return { voters, learners }
       demand(isLearner(nodeId), nodeId, 'it is no learner; add it first')
       if (replaces !== undefined)
         demand(isVoter(replaces), replaces, 'it is no voter, so it can not be replaced as one')
