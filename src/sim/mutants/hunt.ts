@@ -1,7 +1,8 @@
 import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
 import { cpSync, readFileSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { applyEdit, type Mutant } from './mutant.ts'
+import { applyEdit, MUTANTS, type Mutant } from './index.ts'
 
 /** What became of one mutant. */
 export interface Hunt {
@@ -13,53 +14,66 @@ export interface Hunt {
   /** Runs until it was found. */
   readonly seeds: number
   readonly seconds: number
+  /** Seeds that fail without the mutant as well. */
+  readonly broken: readonly number[]
+}
+
+interface Failure {
+  readonly seed: number
+  readonly check: string
+  readonly what: string
 }
 
 /** What `npm run sim -- --json` prints, as far as it matters here. */
 interface CampaignReport {
   readonly runs: number
-  readonly failures: readonly { readonly seed: number; readonly check: string; readonly what: string }[]
+  readonly failures: readonly Failure[]
 }
 
 const COPIED = ['src', 'package.json', 'tsconfig.json'] as const
 
 /** A copy of the sources in which one mutant after the other is let loose. */
 export class HuntingGround {
-  readonly #root: string
   readonly #directory: string
+  /** The unchanged sources, as they were when the copy was made: the repository may change meanwhile. */
+  readonly #sources = new Map<string, string>()
   #child: ChildProcess | undefined
 
   /** @param directory empty; whoever made it removes it */
   constructor(root: string, directory: string) {
-    this.#root = root
     this.#directory = directory
     for (const name of COPIED) cpSync(join(root, name), join(directory, name), { recursive: true })
+    for (const { edits } of MUTANTS) {
+      for (const { file } of edits) this.#sources.set(file, readFileSync(join(directory, file), 'utf8'))
+    }
     symlinkSync(join(root, 'node_modules'), join(directory, 'node_modules'))
   }
 
-  /** Simulates one seed after the other until one fails, or `minutes` are over. */
+  /**
+   * Simulates one seed after the other until one fails that holds without the mutant, or `minutes` are over. A seed that
+   * fails anyway is no find: it is a bug of the program or of the simulator, and is named in `broken`.
+   */
   async hunt(mutant: Mutant, minutes: number): Promise<Hunt> {
-    const files = [...new Set(mutant.edits.map(({ file }) => file))]
-    try {
-      for (const edit of mutant.edits) {
-        const path = join(this.#directory, edit.file)
-        writeFileSync(path, applyEdit(readFileSync(path, 'utf8'), edit))
-      }
-      const begun = performance.now()
-      const report = await this.#campaign(minutes)
-      const seconds = (performance.now() - begun) / 1000
-      const [first] = report.failures
-      return {
-        mutant,
-        check: first?.check,
-        what: first?.what.split('\n')[0] ?? '',
-        seed: first?.seed,
-        seeds: report.runs,
-        seconds,
-      }
-    } finally {
-      for (const file of files) cpSync(join(this.#root, file), join(this.#directory, file))
+    const begun = performance.now()
+    const spentMinutes = (): number => (performance.now() - begun) / 60_000
+    const broken: number[] = []
+    let seeds = 0
+    let from = 1
+    let found: Failure | undefined
+    while (found === undefined && spentMinutes() < minutes) {
+      this.#change(mutant)
+      const { runs, failures } = await this.#campaign(from, minutes - spentMinutes()).finally(() =>
+        this.#restore(mutant),
+      )
+      seeds += runs
+      const [first] = failures
+      if (first === undefined) break
+      if (await this.#fails(first.seed)) broken.push(first.seed)
+      else found = first
+      from += runs
     }
+    const what = found?.what.split('\n')[0] ?? ''
+    return { mutant, check: found?.check, what, seed: found?.seed, seeds, seconds: spentMinutes() * 60, broken }
   }
 
   /** Ends the campaign under way. */
@@ -67,8 +81,40 @@ export class HuntingGround {
     this.#child?.kill('SIGKILL')
   }
 
-  #campaign(minutes: number): Promise<CampaignReport> {
-    const flags = ['--minutes', String(minutes), '--jobs', '1', '--failures', '1', '--no-shrink', '--json']
+  #change(mutant: Mutant): void {
+    for (const edit of mutant.edits) {
+      const path = join(this.#directory, edit.file)
+      writeFileSync(path, applyEdit(readFileSync(path, 'utf8'), edit))
+    }
+  }
+
+  #restore({ edits }: Mutant): void {
+    for (const { file } of edits) writeFileSync(join(this.#directory, file), this.#sources.get(file)!)
+  }
+
+  async #campaign(from: number, minutes: number): Promise<CampaignReport> {
+    const limits = ['--from', String(from), '--minutes', String(minutes), '--jobs', '1', '--failures', '1']
+    const { code, output, errors } = await this.#simulate([...limits, '--no-shrink', '--json'])
+    // 3: too weak a campaign; a mutant may well keep a rare branch from being reached.
+    if (code === 0 || code === 1 || code === 3) return JSON.parse(output) as CampaignReport
+    throw new Error(`the simulator ended with ${code}: ${errors.trim().slice(-2000)}`)
+  }
+
+  async #fails(seed: number): Promise<boolean> {
+    const { code } = await this.#simulate([
+      '--from',
+      String(seed),
+      '--seeds',
+      '1',
+      '--jobs',
+      '1',
+      '--no-shrink',
+      '--json',
+    ])
+    return code === 1
+  }
+
+  async #simulate(flags: readonly string[]): Promise<{ code: number | null; output: string; errors: string }> {
     const main = join(this.#directory, 'src/sim/cli/main.ts')
     const child = spawn(process.execPath, ['--import', 'tsx', main, ...flags], {
       cwd: this.#directory,
@@ -77,15 +123,13 @@ export class HuntingGround {
     this.#child = child
     let output = ''
     let errors = ''
-    child.stdout.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
-    child.stderr.setEncoding('utf8').on('data', (chunk: string) => (errors += chunk))
-    return new Promise((resolve, reject) => {
-      child.once('error', reject)
-      child.once('close', (code) => {
-        // 3: too weak a campaign; a mutant may well keep a rare branch from being reached.
-        if (code === 0 || code === 1 || code === 3) resolve(JSON.parse(output) as CampaignReport)
-        else reject(new Error(`the simulator ended with ${code}: ${errors.trim().slice(-2000)}`))
-      })
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      output += chunk
     })
+    child.stderr.setEncoding('utf8').on('data', (chunk: string) => {
+      errors += chunk
+    })
+    const [code] = (await once(child, 'close')) as [number | null]
+    return { code, output, errors }
   }
 }

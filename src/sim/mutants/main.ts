@@ -74,10 +74,11 @@ function nameWidth(): number {
   return Math.max(...MUTANTS.map(({ name }) => name.length))
 }
 
-function lineOf({ mutant, check, seeds, seconds, what }: Hunt): string {
+function lineOf({ mutant, check, seeds, seconds, what, broken }: Hunt): string {
   const effort = `${seeds} seeds, ${seconds.toFixed(1)} s`
   const outcome = check === undefined ? `NOT FOUND after ${effort}` : `${effort}: ${check}: ${what.slice(0, 100)}`
-  return `${mutant.name.padEnd(nameWidth())}  ${outcome}`
+  const note = broken.length === 0 ? '' : ` (fails without the mutant too: ${broken.join(', ')})`
+  return `${mutant.name.padEnd(nameWidth())}  ${outcome}${note}`
 }
 
 function jsonOf({ mutant, ...hunt }: Hunt): object {
