@@ -183,6 +183,16 @@ test.each([
   }
 })
 
+test('bytes behind the last batch of a full segment are damage: no torn write is followed by another segment', async () => {
+  const { disk, used } = await specimen('closed')
+  const path = used[0]!
+  const end = disk.contentOf(path).findLastIndex((byte) => byte !== 0) + 1
+  disk.rot(path, end + 20, 0x40)
+  const result = await opened(disk)
+  if (!(result instanceof Error)) throw new Error('it was opened')
+  expect(result).toMatchObject({ code: 'WAL_DAMAGED', file: path, offset: end, place: 'beforeLastMark' })
+})
+
 test('every file that is missing, doubled or exchanged is refused with its place', async () => {
   const { disk, promised } = await specimen('closed')
   for (const path of disk.paths) {
