@@ -147,19 +147,28 @@ export class RaftDriver {
     if (durable !== undefined) step({ kind: 'written', writeId: durable.writeId, term: durable.term })
     const events = this.#events
     this.#events = []
-    for (const event of events) step(this.#bounded(event))
-    // What was accepted before a transfer began waits for its end: with the leadership it is lost, as `accepted` allows,
-    // but if the transfer fails this node goes on, and then nobody would tell.
-    if (this.#proposals.length > 0 && !this.#raft.isTransferring) {
-      const proposals = this.#proposals
-      this.#proposals = []
-      this.#proposedBytes = 0
-      step({ kind: 'propose', proposals })
+    for (const event of events) {
+      // What was accepted before goes along with the leadership instead of being lost with it.
+      if (event.kind === 'transferLeadership') this.#stepProposals(step)
+      step(this.#bounded(event))
     }
+    this.#stepProposals(step)
     const readId = this.#options.reads.takeBatch()
     if (readId !== undefined) step({ kind: 'read', readId })
     for (; this.#ticks > 0; this.#ticks--) step({ kind: 'tick' })
     return effects
+  }
+
+  /**
+   * What was accepted while a transfer was about to begin waits for its end: with the leadership it is lost, as `accepted`
+   * allows, but if the transfer fails this node goes on, and then nobody would tell.
+   */
+  #stepProposals(step: (event: RaftEvent) => void): void {
+    if (this.#proposals.length === 0 || this.#raft.isTransferring) return
+    const proposals = this.#proposals
+    this.#proposals = []
+    this.#proposedBytes = 0
+    step({ kind: 'propose', proposals })
   }
 
   #carryOut(effects: readonly RaftEffect[]): void {
