@@ -51,6 +51,11 @@ export class ModelSnapshots {
     return this.#installing?.isOnDisk === true
   }
 
+  /** A snapshot is being put in force. */
+  get isInstalling(): boolean {
+    return this.#installing !== undefined
+  }
+
   /** A crash: only the disk is left. */
   forget(): void {
     if (this.#installing !== undefined) {

@@ -1,35 +1,10 @@
 import { assert, type NodeId, Prng } from '../../base/index.ts'
-import { membersOf, simpleConfiguration } from '../configuration.ts'
+import { membersOf, votersOf } from '../configuration.ts'
 import { entriesBytes } from '../positions.ts'
 import type { RaftMessage } from '../types.ts'
 import { Churn } from './churn.ts'
+import { drawOptions, drawWeights, type Weights } from './weights.ts'
 import { World, type WorldNode } from './world.ts'
-
-/** How often each thing happens in one schedule, as weights; drawn per schedule, so that schedules differ in kind. */
-interface Weights {
-  readonly tick: number
-  readonly timeout: number
-  readonly deliver: number
-  readonly write: number
-  readonly load: number
-  readonly propose: number
-  readonly read: number
-  readonly crash: number
-  readonly start: number
-  readonly partition: number
-  readonly usurp: number
-  readonly unreachable: number
-  readonly staleWritten: number
-  readonly snapshot: number
-  readonly store: number
-  readonly install: number
-  readonly stream: number
-  readonly transfer: number
-  readonly change: number
-  readonly join: number
-  readonly damage: number
-  readonly betray: number
-}
 
 /** A random life of one group, wholly determined by its seed. */
 export class Schedule {
@@ -87,14 +62,13 @@ export class Schedule {
     assert(this.world.checks.unansweredReads === 0, 'Liveness: a read was never answered')
   }
 
-  /** Who leads the newest term, serves, and stays. */
+  /** Who leads the newest term, serves, and stays. Nodes that were removed may have gone on to later terms. */
   #presentLeader(): WorldNode | undefined {
-    const statuses = this.world.nodes.map((node) => node.raft!.status())
-    const term = Math.max(...statuses.map(({ currentTerm }) => currentTerm))
-    const at = statuses.findIndex(
-      ({ serving, currentTerm, transferTarget }) => serving && currentTerm === term && transferTarget === undefined,
-    )
-    return this.world.nodes[at]
+    return this.world.nodes.find(({ raft }) => {
+      const { serving, currentTerm, transferTarget, configuration } = raft!.status()
+      if (!serving || transferTarget !== undefined) return false
+      return votersOf(configuration).every((voter) => this.world.node(voter).raft!.status().currentTerm <= currentTerm)
+    })
   }
 
   #isSettled(leader: WorldNode, before: number): boolean {
@@ -146,6 +120,9 @@ export class Schedule {
         break
       case 'unreachable':
         node.step({ kind: 'unreachable', peer: this.#random.pick(nodes).id })
+        break
+      case 'lag':
+        this.#lag(this.#someLeader(node), node)
         break
       case 'staleWritten':
         this.#repeatWritten(node)
@@ -221,9 +198,16 @@ export class Schedule {
   }
 
   #install(node: WorldNode): void {
-    if (this.#random.chance(0.1)) node.snapshots.reject()
-    else if (this.#random.chance(0.1)) this.#crash(node)
-    else node.snapshots.continueInstalling()
+    switch (this.#random.below(6)) {
+      case 0:
+        node.snapshots.reject()
+        break
+      case 1:
+        this.#crash(node)
+        break
+      default:
+        node.snapshots.continueInstalling()
+    }
   }
 
   #crash(node: WorldNode): void {
@@ -256,6 +240,20 @@ export class Schedule {
       break
     }
     for (const asked of this.#leaders(old)) this.world.read(asked)
+  }
+
+  /** `node` is cut off while the others go on and compact their logs: it will need a snapshot. */
+  #lag(leader: WorldNode, node: WorldNode): void {
+    if (node === leader) return
+    const others = this.world.nodes.filter((other) => other !== node)
+    this.#sides.clear()
+    for (let round = 0; round < 3; round++) {
+      this.#propose(leader)
+      this.#calmRound(others)
+    }
+    for (const other of others) other.snapshots.take(0)
+    this.#calmRound(others)
+    this.world.network = this.world.network.filter(({ from, to }) => from !== node.id && to !== node.id)
   }
 
   /** A completion that comes twice, or with a term that is not its own, must change nothing. */
@@ -295,48 +293,5 @@ export class Schedule {
         node.snapshots.settle(turn === 0 && this.#random.chance(0.5))
       }
     }
-  }
-}
-
-function drawOptions(random: Prng) {
-  const count = random.pick([3, 3, 3, 5, 5, 2, 1])
-  const ids = Array.from({ length: count }, (_, i) => (i + 1) as NodeId)
-  const learners = random.chance(0.2) ? [(count + 1) as NodeId] : []
-  return {
-    configuration: simpleConfiguration(ids, learners),
-    electionTimeoutTicks: random.between(4, 8),
-    heartbeatTicks: random.between(1, 2),
-    inFlightMessagesMax: random.between(1, 5),
-    inFlightBytesMax: random.between(50, 600),
-    messageBytesMax: random.between(40, 400),
-    uncommittedBytesMax: random.between(100, 1000),
-    cacheBytesMax: random.pick([0, 0, 100, 400, 100_000]),
-  }
-}
-
-function drawWeights(random: Prng): Weights {
-  return {
-    tick: random.between(8, 30),
-    timeout: random.pick([0, 1, 3, 6]),
-    deliver: random.between(15, 60),
-    write: random.between(3, 40),
-    load: random.between(2, 20),
-    propose: random.between(1, 10),
-    read: random.between(0, 5),
-    crash: random.pick([0, 0, 1, 2]),
-    start: random.between(1, 4),
-    partition: random.pick([0, 1, 2, 3]),
-    usurp: random.pick([0, 0, 1]),
-    unreachable: random.between(0, 1),
-    staleWritten: random.between(0, 2),
-    snapshot: random.pick([0, 1, 3, 8]),
-    store: random.between(1, 20),
-    install: random.between(1, 10),
-    stream: random.between(1, 4),
-    transfer: random.pick([0, 0, 1, 2]),
-    change: random.pick([0, 0, 1, 3]),
-    join: random.pick([0, 1]),
-    damage: random.pick([0, 0, 0, 1]),
-    betray: random.pick([0, 0, 1]),
   }
 }
