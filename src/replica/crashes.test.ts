@@ -7,14 +7,31 @@ import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
 /** Crashes of one run; each tears whatever its disk had under way. */
 const CRASHES = 12
 
-test.each([1, 2, 3])('crashes at random places lose nothing that any node applied (seed %i)', async (seed) => {
+/** Snapshots every few entries, so that crashes meet them being taken, sent and installed. */
+const SNAPSHOTS = {
+  snapshotEntries: 40,
+  tailEntries: 10,
+  tailBytes: 2000,
+  snapshotBytes: 8000,
+  snapshotChunkBytes: 500,
+}
+
+test.each([
+  { seed: 1, snapshots: {} },
+  { seed: 2, snapshots: {} },
+  { seed: 3, snapshots: SNAPSHOTS },
+  { seed: 4, snapshots: SNAPSHOTS },
+  { seed: 5, snapshots: SNAPSHOTS },
+  { seed: 6, snapshots: SNAPSHOTS },
+])('crashes at random places lose nothing that any node applied ($seed, $snapshots)', async ({ seed, snapshots }) => {
   const prng = new Prng(seed)
   const disks = new Map<NodeId, MemoryDisk>()
   // A write takes a moment, so that a crash finds some under way.
   const slow = { delayWrite: (complete: () => void) => void setTimeout(complete, 1) }
   const members = membersOn([7001, 7002, 7003])
   for (const { nodeId } of members) disks.set(nodeId, new MemoryDisk(slow))
-  const tuning = { heartbeatMs: 20, electionTimeoutMs: 120, segmentBytesMax: 16 * 1024, cacheBytesMax: 8192 }
+  const timing = { heartbeatMs: 20, electionTimeoutMs: 120 }
+  const tuning = { ...timing, segmentBytesMax: 16 * 1024, cacheBytesMax: 8192, ...snapshots }
   const diskOf = (nodeId: NodeId) => ({ disk: disks.get(nodeId)!, directory: '/log' })
   const fleet = new Fleet(memoryNetwork(), members, diskOf, tuning)
   const history = new History()
