@@ -43,6 +43,8 @@ import { RaftStorage } from './raft-storage.ts'
 import { randomBytes, randomName } from './randomness.ts'
 import { ReadBarriers } from './read-barriers.ts'
 import type { PeerRecord } from './records.ts'
+import { Slices } from './slices.ts'
+import { SnapshotStream } from './snapshot-stream.ts'
 import { Snapshots } from './snapshots.ts'
 import { StoreRefusals } from './store-refusals.ts'
 import { Ticker } from './ticker.ts'
@@ -238,6 +240,20 @@ export class Replica implements DecisionLog {
     if (this.#state !== 'running') return Promise.reject(new NotLeaderError(undefined))
     this.#driver.schedule()
     return this.#reads.add()
+  }
+
+  /**
+   * The state as of now (a linearizable point, whatever this node's part), as the bytes of a snapshot: for backups.
+   * Close what it gives.
+   *
+   * @throws NotLeaderError, NodeRemovedError
+   */
+  async streamSnapshot(): Promise<SnapshotStream> {
+    await this.readBarrier()
+    const { clock, clusterId, later = setImmediate } = this.#options
+    const { position, configuration, state } = this.#applier.freeze()
+    const header = { clusterId, position, configuration, takenAtMs: clock.wallMs() }
+    return new SnapshotStream(header, state, new Slices(clock, later))
   }
 
   /** What this node says of itself in hello and welcome, as of now. */

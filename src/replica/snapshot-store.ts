@@ -7,7 +7,7 @@ import { Slices } from './slices.ts'
 import type { SnapshotHeader } from './snapshot-format.ts'
 import { parseSnapshotName, receivedName, takenName } from './snapshot-names.ts'
 import { SnapshotParser } from './snapshot-parser.ts'
-import { SnapshotWriter } from './snapshot-writer.ts'
+import { type PieceSource, SnapshotWriter } from './snapshot-writer.ts'
 
 /** A whole snapshot on disk, checked at least once since this node started. */
 export interface StoredSnapshot {
@@ -94,7 +94,11 @@ export class SnapshotStore {
    * Writes a snapshot in slices. It is durable when this resolves, and the newest one unless a newer came meanwhile.
    * @param ready is waited for before the file gets its name
    */
-  async take(header: SnapshotHeader, state: FrozenState, ready: () => Promise<void>): Promise<StoredSnapshot> {
+  async take(
+    header: SnapshotHeader,
+    state: FrozenState | PieceSource,
+    ready: () => Promise<void>,
+  ): Promise<StoredSnapshot> {
     const name = takenName(header.position)
     const draft = await FileDraft.begin(this.#options.disk, this.pathOf(name))
     try {

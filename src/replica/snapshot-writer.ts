@@ -1,6 +1,5 @@
 import { crc32 } from 'node:zlib'
 import type { FileDraft } from '../wal/index.ts'
-import type { FrozenState } from './decision-log.ts'
 import type { Slices } from './slices.ts'
 import {
   CHUNK_BYTES_MAX,
@@ -24,9 +23,17 @@ export interface WrittenSnapshot {
   readonly snapshotId: number
 }
 
+/** Where a snapshot's bytes go: a draft of a file, or whoever takes them. */
+export type SnapshotSink = Pick<FileDraft, 'append' | 'sync' | 'length'>
+
+/** Where the state's pieces come from: a frozen state machine, or a file. */
+export interface PieceSource {
+  next(): Uint8Array | undefined | Promise<Uint8Array | undefined>
+}
+
 /** Writes one snapshot into a draft, in slices. */
 export class SnapshotWriter {
-  readonly #draft: FileDraft
+  readonly #draft: SnapshotSink
   readonly #slices: Slices
   #headerCrc = 0
   #total = 0
@@ -39,17 +46,17 @@ export class SnapshotWriter {
   #gathered: Buffer[] = []
   #gatheredBytes = 0
 
-  constructor(draft: FileDraft, slices: Slices) {
+  constructor(draft: SnapshotSink, slices: Slices) {
     this.#draft = draft
     this.#slices = slices
   }
 
   /** Writes all of it; the draft is not published yet. Throws what the disk throws. */
-  async write(header: SnapshotHeader, state: FrozenState): Promise<WrittenSnapshot> {
+  async write(header: SnapshotHeader, state: PieceSource): Promise<WrittenSnapshot> {
     const head = encodeHeader(header)
     this.#headerCrc = head.readUInt32BE(head.length - 4)
     await this.#put(head)
-    for (let piece = state.next(); piece !== undefined; piece = state.next()) {
+    for (let piece = await state.next(); piece !== undefined; piece = await state.next()) {
       await this.#addContent(piece)
       await this.#slices.pause()
     }

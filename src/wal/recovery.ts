@@ -41,16 +41,25 @@ export async function recover(
   segmentBytesMax: number,
   onRecord: (record: StoredRecord) => void,
 ): Promise<Recovered> {
-  const segments = await readHeaders(store, numbers)
-  const reader = new LogReader(store, onRecord)
-  for (const segment of segments) await reader.next(segment)
-  checkBegin(store, segments[0]!, reader.begin)
-  const last = reader.finish()
+  const { segments, reader, last } = await readLog(store, numbers, onRecord)
   const active = segments.indexOf(last.segment)
   // Before the torn end is touched: a crash here leaves just what was found.
   await dropUnusableSpares(store, segments, active, segmentBytesMax, reader.allSparesBlank)
   await settleEnd(store, segments, last)
   return { segments, active }
+}
+
+/**
+ * Reads and checks all of a log, and changes nothing.
+ *
+ * @throws WalDamagedError; what is good before the damage was handed to `onRecord`
+ */
+export async function readLog(store: Store, numbers: readonly number[], onRecord: (record: StoredRecord) => void) {
+  const segments = await readHeaders(store, numbers)
+  const reader = new LogReader(store, onRecord)
+  for (const segment of segments) await reader.next(segment)
+  checkBegin(store, segments[0]!, reader.begin)
+  return { segments, reader, last: reader.finish() }
 }
 
 async function readHeaders(store: Store, numbers: readonly number[]): Promise<Segment[]> {

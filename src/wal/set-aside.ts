@@ -188,7 +188,7 @@ async function prepare(
 }
 
 /** The records, in front of them one that the log begins here, behind them a mark that proves them. */
-function firstContent(
+export function firstContent(
   store: Store,
   segment: { readonly number: number; readonly base: number; readonly size: number },
   records: readonly WalRecord[],

@@ -1,0 +1,5 @@
+export { BackupReading } from './backup-file.ts'
+export { BackupDamagedError, RecoveryRefusedError } from './errors.ts'
+export { checkRecoverable, type Forced, type ForceOptions, forceNewCluster } from './force-new-cluster.ts'
+export { type DirectoryReport, inspectDirectory } from './inspect.ts'
+export { type Restored, type RestoreOptions, restoreBackup } from './restore-backup.ts'
