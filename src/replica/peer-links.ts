@@ -97,6 +97,8 @@ export class PeerLinks {
     if (minorOf(message) > this.#options.protocolMinor) return false
     const dialled = this.#links.get(message.to)?.connection
     if (dialled !== undefined) return dialled.send(message)
+    // Release 1.0 answers only on what it dialled: a fleet that is being upgraded must behave as it does.
+    if (this.#options.protocolMinor === 0) return false
     for (const connection of this.#inbound.get(message.to) ?? []) if (connection.send(message)) return true
     return false
   }

@@ -1,11 +1,11 @@
 import type { FaultAtlas } from '../faults/atlas.ts'
 import type { SimNode } from '../fleet/node.ts'
 
-/** Codes with which a coordinator says that its directory is damaged. It waits for an operator then. */
-const DAMAGE_CODES: ReadonlySet<string> = new Set([
-  'WAL_DAMAGED',
-  'REPLICA_LOG_MALFORMED',
-  'SNAPSHOT_DAMAGED',
+/** Codes with which a coordinator says that its log is damaged. It starts again, in doubt, and is rebuilt. */
+const DAMAGE_CODES: ReadonlySet<string> = new Set(['WAL_DAMAGED', 'REPLICA_LOG_MALFORMED', 'SNAPSHOT_DAMAGED'])
+
+/** The others won't have it with this directory: it waits for an operator. */
+const REFUSAL_CODES: ReadonlySet<string> = new Set([
   // What rotted was at the log's end and looked like a torn write; its peers remember better.
   'NODE_STORE_OLD',
   // The header of the first segment rotted, and the directory's id with it.
@@ -18,9 +18,9 @@ export function codeOf(error: Error): string {
   return typeof code === 'string' ? code : error.name
 }
 
-/** Whether a coordinator ended because of damage, so that starting it again is of no use. */
-export function isDamageReport(error: Error | undefined): boolean {
-  return error !== undefined && DAMAGE_CODES.has(codeOf(error))
+/** Whether a coordinator was refused for its directory, so that starting it again is of no use. */
+export function isRefusedForGood(error: Error | undefined): boolean {
+  return error !== undefined && REFUSAL_CODES.has(codeOf(error))
 }
 
 /** The disk itself refused. */
@@ -31,6 +31,7 @@ const DISK_CODES: ReadonlySet<string> = new Set(['WAL_FAILED', 'EIO', 'ENOSPC'])
  * Every other end by itself is a bug.
  */
 export function isExcused(node: SimNode, error: Error, atlas: FaultAtlas): boolean {
-  if (isDamageReport(error)) return atlas.isDamaged(node)
-  return DISK_CODES.has(codeOf(error)) && (node.errorsInRun > 0 || atlas.isDamaged(node))
+  const code = codeOf(error)
+  if (DAMAGE_CODES.has(code) || REFUSAL_CODES.has(code)) return atlas.isDamaged(node)
+  return DISK_CODES.has(code) && (node.errorsInRun > 0 || atlas.isDamaged(node))
 }

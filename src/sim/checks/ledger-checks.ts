@@ -17,7 +17,10 @@ export class LedgerChecks {
 
   /** Call when a node has done something, between two of its macrotasks. */
   look(nodeId: NodeId, server: CoordinatorServer): void {
-    const index = server.replica.status().raft.lastApplied
+    const { raft, removed } = server.replica.status()
+    // Who was removed applies nothing more, whatever its core was about to hand over.
+    if (removed === true) return
+    const index = raft.lastApplied
     if (this.#seen.get(server) === index) return
     this.#seen.set(server, index)
     const digest = server.coordinator.digest()

@@ -71,6 +71,7 @@ export class SimDisk {
 
   /** What the machine's end does to it. */
   processDied(death: Death): void {
+    this.misdirectBy = undefined
     if (death === 'power') this.#losePower()
   }
 

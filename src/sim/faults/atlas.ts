@@ -25,6 +25,8 @@ export class FaultAtlas {
     this.#refresh()
     const voters = this.#voters()
     if (!voters.includes(node.nodeId) || this.#damaged.has(node.nodeId)) return false
+    // An old release neither knows doubt nor rebuilds: there damage waits for an operator.
+    if (this.#nodes().some(({ isGone, protocolMinor }) => !isGone && protocolMinor === 0)) return false
     const harmed = voters.filter((voter) => this.#damaged.has(voter)).length
     return harmed + 1 <= Math.floor((voters.length - 1) / 2)
   }
@@ -32,6 +34,11 @@ export class FaultAtlas {
   /** Its durable bytes are about to be harmed. */
   noteDamage(node: SimNode): void {
     this.#damaged.set(node.nodeId, node.incarnation)
+  }
+
+  /** The machine is gone for good, with all that it held. */
+  noteLoss(node: SimNode): void {
+    this.#damaged.set(node.nodeId, Number.POSITIVE_INFINITY)
   }
 
   #refresh(): void {

@@ -89,6 +89,13 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
     1,
     (prng, cast) => ({ kind: 'misdirect', target: anyNode(prng, cast), byBytes: prng.pick([1, 512, 4_096, 20_000]) }),
   ],
+  [1, (prng, cast) => ({ kind: 'transfer', to: prng.pick([undefined, prng.between(1, cast.nodes)]) })],
+  [2, (prng) => ({ kind: 'addMember', forMs: operatorMs(prng) })],
+  [2, (prng, cast) => ({ kind: 'removeMember', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
+  [1, (prng, cast) => ({ kind: 'demote', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
+  [1, (prng, cast) => ({ kind: 'promote', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
+  [1, (prng, cast) => ({ kind: 'replaceMember', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
+  [3, (prng, cast) => ({ kind: 'upgrade', target: prng.between(1, cast.nodes), downMs: prng.pick([0, 200]) })],
   [
     1,
     (prng, cast) => ({
@@ -139,6 +146,15 @@ function someNodes(prng: Prng, { nodes }: Cast): Target[] {
   const all = Array.from({ length: nodes }, (_, i) => i + 1)
   const count = prng.between(1, Math.max(1, nodes - 1))
   return Array.from({ length: count }, () => all.splice(prng.below(all.length), 1)[0]!)
+}
+
+/** Also those that may have been added meanwhile. */
+function anyMember(prng: Prng, { nodes }: Cast): Target {
+  return prng.chance(0.2) ? 'leader' : prng.between(1, nodes + 3)
+}
+
+function operatorMs(prng: Prng): number {
+  return prng.pick([500, 3_000, 8_000])
 }
 
 function anyDeath(prng: Prng): 'killed' | 'power' {

@@ -48,6 +48,18 @@ export type FaultAction =
   | { readonly kind: 'bitFlip'; readonly target: Target; readonly bits: number; readonly seed: number }
   /** The next durable write lands so far before its place. */
   | { readonly kind: 'misdirect'; readonly target: Target; readonly byBytes: number }
+  /** An operator hands the leadership over. */
+  | { readonly kind: 'transfer'; readonly to: number | undefined }
+  /** An operator adds a machine, makes it a voter once it has caught up, and tries so for a while. */
+  | { readonly kind: 'addMember'; readonly forMs: number }
+  /** An operator removes a member for good. */
+  | { readonly kind: 'removeMember'; readonly target: Target; readonly forMs: number }
+  /** An operator makes a voter a learner, or a learner a voter. */
+  | { readonly kind: 'demote' | 'promote'; readonly target: Target; readonly forMs: number }
+  /** A machine is lost with its disk, and an operator puts another in its place. */
+  | { readonly kind: 'replaceMember'; readonly target: Target; readonly forMs: number }
+  /** A coordinator is stopped and starts with the newer release. */
+  | { readonly kind: 'upgrade'; readonly target: Target; readonly downMs: number }
   | { readonly kind: 'wallJump'; readonly target: Target; readonly byMs: number }
 
 export interface Fault {

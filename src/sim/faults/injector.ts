@@ -4,6 +4,7 @@ import type { FaultContext } from './context.ts'
 import { badDisk, bitFlip, fullDisk, misdirect, slowDisk } from './disk-faults.ts'
 import type { Fault, FaultAction } from './fault.ts'
 import { cut, partition, reset, swallow, weather } from './network-faults.ts'
+import { addMember, demote, promote, removeMember, replaceMember, transfer, upgrade } from './operator-faults.ts'
 import { blackout, crash, crashAt, pause, restart, wallJump } from './process-faults.ts'
 
 /** Makes the planned faults happen, and takes each back when its time is over. */
@@ -79,6 +80,20 @@ function carryOut(context: FaultContext, action: FaultAction): void {
       return bitFlip(context, action)
     case 'misdirect':
       return misdirect(context, action)
+    case 'transfer':
+      return transfer(context, action)
+    case 'addMember':
+      return addMember(context, action)
+    case 'removeMember':
+      return removeMember(context, action)
+    case 'demote':
+      return demote(context, action)
+    case 'promote':
+      return promote(context, action)
+    case 'replaceMember':
+      return replaceMember(context, action)
+    case 'upgrade':
+      return upgrade(context, action)
     case 'wallJump':
       return wallJump(context, action)
     default:

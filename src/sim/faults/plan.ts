@@ -33,7 +33,9 @@ export function planOf(seed: number): Plan {
         electionTimeoutMs: prng.pick([300, 300, 500]),
         inFlightMessagesMax: prng.pick([2, 64]),
         cacheBytesMax: prng.pick([2_048, 16 * 1024 * 1024]),
+        ...drawSnapshots(prng),
       },
+      protocolMinor: prng.pick([0, 1, 1, 1, 1]),
       coordination: { batchBytesMax: 8 * 1024, completedBatchMax: 100 },
       resolver: { scanMs: 1_000, graceMs: prng.pick([200, 1_000]) },
     },
@@ -46,5 +48,17 @@ export function planOf(seed: number): Plan {
     faults: drawFaults(new Prng(seedOf(seed, 'faults')), { nodes, databases: 3, applications }, faultsMs),
     faultsMs,
     livenessMs: 60_000,
+  }
+}
+
+/** Snapshots so often that followers fall behind them; or hardly ever. */
+function drawSnapshots(prng: Prng): FleetOptions['tuning'] {
+  if (prng.chance(0.3)) return {}
+  return {
+    snapshotEntries: prng.pick([10, 50, 300]),
+    snapshotBytes: prng.pick([4_096, 65_536]),
+    tailEntries: prng.pick([0, 5, 100]),
+    tailBytes: prng.pick([0, 2_048, 65_536]),
+    snapshotChunkBytes: prng.pick([256, 4_096, 65_536]),
   }
 }

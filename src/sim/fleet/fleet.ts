@@ -2,13 +2,13 @@ import { type ClusterId, type NodeId, parseClusterId, parseNodeId, parseTxid } f
 import type { CoordinatorOptions } from '../../coordinator/index.ts'
 import type { ReplicaTuning } from '../../replica/index.ts'
 import type { Resource } from '../../resources/index.ts'
-import type { ServerConfig } from '../../server/index.ts'
-import { codeOf, isDamageReport } from '../checks/fatal-errors.ts'
+import type { CoordinatorServer, ServerConfig } from '../../server/index.ts'
+import { codeOf, isRefusedForGood } from '../checks/fatal-errors.ts'
 import { LedgerChecks } from '../checks/ledger-checks.ts'
 import { RaftChecks } from '../checks/raft-checks.ts'
 import type { CoordinatorView, FleetView, SimProcess } from '../kernel/types.ts'
 import type { SimWorld } from '../kernel/world.ts'
-import { SimNode } from './node.ts'
+import { type FleetSettings, SimNode } from './node.ts'
 
 /** How a fleet is set up. */
 export interface FleetOptions {
@@ -16,6 +16,8 @@ export interface FleetOptions {
   readonly tuning: Partial<ReplicaTuning>
   readonly coordination: Partial<CoordinatorOptions>
   readonly resolver: ServerConfig['resolver']
+  /** The minor version of the protocol that all speak at first. */
+  readonly protocolMinor: number
 }
 
 const PORT = 7400
@@ -24,7 +26,7 @@ const PORT = 7400
 export class SimFleet implements FleetView {
   readonly clusterId: ClusterId = parseClusterId('sim')
   readonly addresses: readonly string[]
-  readonly nodes: readonly SimNode[]
+  readonly nodes: SimNode[]
   /** Errors with which coordinators ended by themselves. */
   readonly fatals: { readonly node: string; readonly code: string; readonly atMs: number }[] = []
   readonly raftChecks: RaftChecks
@@ -32,28 +34,37 @@ export class SimFleet implements FleetView {
   excuses: (node: SimNode, error: Error) => boolean = () => false
   readonly #world: SimWorld
   readonly #ledgerChecks: LedgerChecks
+  readonly #settings: FleetSettings
   #resources: (process: SimProcess) => readonly Resource<unknown>[] = () => []
 
   constructor(world: SimWorld, options: FleetOptions) {
     this.#world = world
     this.raftChecks = new RaftChecks(world)
     this.#ledgerChecks = new LedgerChecks(world)
-    const members = Array.from({ length: options.nodes }, (_, i) => ({
-      id: parseNodeId(i + 1),
-      address: `127.0.1.${i + 1}:${PORT}`,
-    }))
+    const members = Array.from({ length: options.nodes }, (_, i) => memberOf(i + 1))
     this.addresses = members.map(({ address }) => address)
-    const settings = {
+    this.#settings = {
+      ...options,
       clusterId: this.clusterId,
       members,
-      tuning: options.tuning,
-      coordination: options.coordination,
-      resolver: options.resolver,
       resources: (process: SimProcess) => this.#resources(process),
     }
-    this.nodes = members.map(
-      (member) => new SimNode(world, settings, this.raftChecks, member, (node, error) => this.#fatal(node, error)),
-    )
+    this.nodes = members.map((member) => this.#make(member, false))
+  }
+
+  /** A new machine, which waits to be added. */
+  addNode(): SimNode {
+    const node = this.#make(memberOf(this.nodes.length + 1), true)
+    // Nobody adds a machine with the old release.
+    node.protocolMinor = 1
+    this.nodes.push(node)
+    node.start()
+    return node
+  }
+
+  /** The coordinator that leads and says so, if there is one. */
+  get leader(): SimNode | undefined {
+    return this.nodes.find(({ server }) => server?.coordinator.isLeading === true)
   }
 
   /** @param resources what each coordinator's resolver looks after */
@@ -67,10 +78,19 @@ export class SimFleet implements FleetView {
     return this.nodes.find((node) => node.process === process)
   }
 
+  /** Who takes part, by the leader's word; without a leader, everybody. */
+  get members(): readonly NodeId[] {
+    const configuration = this.leader?.server?.replica.status().raft.configuration
+    if (configuration === undefined) return this.nodes.map(({ nodeId }) => nodeId)
+    return [...configuration.voters, ...configuration.learners]
+  }
+
   coordinators = (): readonly CoordinatorView[] => {
     const views: CoordinatorView[] = []
+    const { members } = this
     for (const { nodeId, server } of this.nodes) {
-      if (server === undefined) continue
+      // One that waits to be added, or was removed, knows nothing, and nobody asks it.
+      if (server === undefined || !members.includes(nodeId)) continue
       const { coordinator } = server
       const { leading, undeliveredCount, openCount, heuristicCount } = coordinator.status()
       const knowledge = (txid: string) => coordinator.knowledge(parseTxid(txid))
@@ -87,29 +107,29 @@ export class SimFleet implements FleetView {
 
   /** What still keeps the fleet from rest: empty when one leads, all are equal, and nothing is open. */
   unsettled(): readonly string[] {
+    const { leader } = this
+    if (leader?.server === undefined) return ['no coordinator leads']
+    const { configuration } = leader.server.replica.status().raft
     const reasons: string[] = []
+    if (configuration.votersOutgoing.length > 0) reasons.push('the members are in the middle of a joint change')
     const applied = new Map<NodeId, number>()
-    let leaders = 0
-    for (const node of this.nodes) {
-      const { server, nodeId, name } = node
-      if (server === undefined) {
-        // The others have to do without it.
-        if (isDamageReport(node.lastError)) continue
-        reasons.push(`${name} is down${node.lastError === undefined ? '' : ` (${node.lastError.message})`}`)
-        continue
-      }
-      const { leading, openCount, undeliveredCount, queuedCount, log } = server.coordinator.status()
-      if (leading) leaders++
-      if (openCount + undeliveredCount + queuedCount > 0) {
-        reasons.push(`${name} has ${openCount} open, ${undeliveredCount} undelivered, ${queuedCount} queued`)
-      }
-      applied.set(nodeId, log.raft.lastApplied)
+    for (const member of this.members) {
+      const node = this.nodes.find(({ nodeId }) => nodeId === member)!
+      const { server } = node
+      // The others have to do without one that is gone, or too damaged to be recognised.
+      if (server === undefined && (node.isGone || isRefusedForGood(node.lastError))) continue
+      if (server === undefined) reasons.push(`${node.name} is down${because(node)}`)
+      else applied.set(member, restOf(node.name, server, reasons))
     }
-    if (leaders !== 1) reasons.push(`${leaders} coordinators lead`)
     if (new Set(applied.values()).size > 1) {
       reasons.push(`applied indexes differ: ${[...applied].map(([id, index]) => `${id}: ${index}`).join(', ')}`)
     }
     return reasons
+  }
+
+  #make(member: FleetSettings['members'][number], joins: boolean): SimNode {
+    const onFatal = (node: SimNode, error: Error): void => this.#fatal(node, error)
+    return new SimNode(this.#world, this.#settings, this.raftChecks, member, joins, onFatal)
   }
 
   #fatal(node: SimNode, error: Error): void {
@@ -119,4 +139,24 @@ export class SimFleet implements FleetView {
     if (!this.excuses(node, error))
       this.#world.fail('fatal', `${node.name} ended by itself: ${error.stack ?? error.message}`)
   }
+}
+
+function memberOf(number: number): FleetSettings['members'][number] {
+  return { id: parseNodeId(number), address: `127.0.1.${number}:${PORT}` }
+}
+
+function because({ lastError }: SimNode): string {
+  return lastError === undefined ? '' : ` (${lastError.message})`
+}
+
+/** Adds why this coordinator is not at rest; the index that it has applied. */
+function restOf(name: string, { coordinator }: CoordinatorServer, reasons: string[]): number {
+  const { openCount, undeliveredCount, queuedCount, log } = coordinator.status()
+  if (openCount + undeliveredCount + queuedCount > 0) {
+    reasons.push(`${name} has ${openCount} open, ${undeliveredCount} undelivered, ${queuedCount} queued`)
+  }
+  const { doubtful, configuration, nodeId, lastApplied } = log.raft
+  if (doubtful) reasons.push(`${name} is in doubt`)
+  if (configuration.rebuilding.includes(nodeId)) reasons.push(`${name} is being rebuilt`)
+  return lastApplied
 }

@@ -3,7 +3,7 @@ import type { CoordinatorOptions } from '../../coordinator/index.ts'
 import type { ReplicaTuning } from '../../replica/index.ts'
 import type { Resource } from '../../resources/index.ts'
 import { CoordinatorServer, type ServerConfig } from '../../server/index.ts'
-import { isDamageReport } from '../checks/fatal-errors.ts'
+import { isRefusedForGood } from '../checks/fatal-errors.ts'
 import type { RaftChecks } from '../checks/raft-checks.ts'
 import { SimDisk } from '../disk/sim-disk.ts'
 import type { Process } from '../kernel/process.ts'
@@ -18,6 +18,8 @@ export interface FleetSettings {
   readonly tuning: Partial<ReplicaTuning>
   readonly coordination: Partial<CoordinatorOptions>
   readonly resolver: ServerConfig['resolver']
+  /** What all of them speak at first. */
+  readonly protocolMinor: number
   readonly resources: (process: SimProcess) => readonly Resource<unknown>[]
 }
 
@@ -33,6 +35,10 @@ export class SimNode {
   readonly disk: SimDisk
   /** A supervisor starts it again when it ended by itself. */
   supervised = true
+  /** The minor version of the protocol that its next run speaks: 0 is the release before this one. */
+  protocolMinor: number
+  /** It never comes back: its machine is gone, or it was removed from the fleet. */
+  isGone = false
   /** Why its last run ended by itself, or could not begin. */
   lastError: Error | undefined
   #process: Process | undefined
@@ -42,6 +48,8 @@ export class SimNode {
   readonly #settings: FleetSettings
   readonly #checks: RaftChecks
   readonly #prng: Prng
+  /** It was not there when the fleet began. */
+  readonly #joins: boolean
   readonly #onFatal: (node: SimNode, error: Error) => void
 
   constructor(
@@ -49,6 +57,7 @@ export class SimNode {
     settings: FleetSettings,
     checks: RaftChecks,
     member: { readonly id: NodeId; readonly address: string },
+    joins: boolean,
     onFatal: (node: SimNode, error: Error) => void,
   ) {
     this.nodeId = member.id
@@ -59,6 +68,8 @@ export class SimNode {
     this.#settings = settings
     this.#checks = checks
     this.#prng = world.random(this.name)
+    this.#joins = joins
+    this.protocolMinor = settings.protocolMinor
     this.#onFatal = onFatal
     this.disk = new SimDisk(world, this.#prng)
     world.weather.fleetHosts.add(this.host)
@@ -86,7 +97,7 @@ export class SimNode {
 
   /** Starts the coordinator. Nothing happens while it runs. */
   start(): void {
-    if (this.process !== undefined) return
+    if (this.process !== undefined || this.isGone) return
     this.#server = undefined
     this.lastError = undefined
     this.#errorsBefore = this.disk.errorsGiven
@@ -134,6 +145,7 @@ export class SimNode {
         tuning,
         coordination,
         tap: nodeChecks,
+        protocolMinor: this.protocolMinor,
       })
       this.#server = server
       this.#world.note(this.name, `serves ${clusterId} with ${members.length} members`)
@@ -154,8 +166,8 @@ export class SimNode {
 
   #died(death: Death): void {
     this.disk.processDied(death)
-    // What a damaged directory needs is an operator.
-    if (death !== 'exit' || isDamageReport(this.lastError)) return
+    // A directory that the others refuse needs an operator.
+    if (death !== 'exit' || isRefusedForGood(this.lastError)) return
     this.#world.after(SUPERVISOR_MS, () => this.supervised && this.start())
   }
 
@@ -165,10 +177,12 @@ export class SimNode {
       cluster: clusterId,
       node: this.nodeId,
       data: '/data',
+      listen: this.address,
       members: [...members],
-      join: false,
+      join: this.#joins,
       resources: [],
       raft: { heartbeatMs: 50, electionTimeoutMs: 300 },
+      // The tuning of a run replaces these.
       snapshots: { bytes: 67_108_864, entries: 250_000, tailBytes: 16_777_216, tailEntries: 50_000 },
       transactions: { openMax: 10_000, keepMs: 3_600_000, keepCount: 100_000 },
       resolver,

@@ -1,0 +1,159 @@
+import type { NodeId } from '../../base/index.ts'
+import type { MembersRequest } from '../../replica/index.ts'
+import { parseAddress } from '../../server/index.ts'
+import type { SimNode } from '../fleet/node.ts'
+import type { FaultContext } from './context.ts'
+import type { FaultAction } from './fault.ts'
+import { restart } from './process-faults.ts'
+
+type Action<Kind extends FaultAction['kind']> = Extract<FaultAction, { kind: Kind }>
+
+/** How long an operator waits before it tries again. */
+const RETRY_MS = 150
+/** Members that an operator would have at most, and at least. */
+const MEMBERS_MAX = 7
+const VOTERS_MIN = 3
+
+export function transfer(context: FaultContext, { to }: Action<'transfer'>): void {
+  const { leader } = context.fleet
+  const { process, server } = leader ?? {}
+  if (process === undefined || server === undefined) return
+  context.world.dispatch(process, () => {
+    server.replica.transferLeadership(to as NodeId | undefined).then(
+      () => context.world.mark('leadership transferred'),
+      () => context.world.mark('transfer refused'),
+    )
+  })
+}
+
+export function addMember(context: FaultContext, { forMs }: Action<'addMember'>): void {
+  if (!mayChange(context) || membersOf(context).length >= MEMBERS_MAX) return
+  const node = context.fleet.addNode()
+  new Procedure(context, forMs, [addAs(node), { kind: 'promote', nodeId: node.nodeId }]).begin()
+}
+
+export function removeMember(context: FaultContext, { target, forMs }: Action<'removeMember'>): void {
+  const node = context.node(target)
+  if (node === undefined || !mayChange(context) || !isSpare(context, node)) return
+  new Procedure(context, forMs, [{ kind: 'remove', nodeId: node.nodeId }], () => {
+    context.world.mark('member removed')
+    retire(context, node)
+  }).begin()
+}
+
+export function demote(context: FaultContext, { target, forMs }: Action<'demote' | 'promote'>): void {
+  const node = context.node(target)
+  if (node === undefined || !mayChange(context) || !isSpare(context, node)) return
+  new Procedure(context, forMs, [{ kind: 'demote', nodeId: node.nodeId }]).begin()
+}
+
+export function promote(context: FaultContext, { target, forMs }: Action<'demote' | 'promote'>): void {
+  const node = context.node(target)
+  if (node === undefined || !mayChange(context)) return
+  new Procedure(context, forMs, [{ kind: 'promote', nodeId: node.nodeId }]).begin()
+}
+
+export function replaceMember(context: FaultContext, { target, forMs }: Action<'replaceMember'>): void {
+  const node = context.node(target)
+  if (node === undefined || !mayChange(context) || !context.atlas.mayDamage(node)) return
+  context.atlas.noteLoss(node)
+  node.crash('power')
+  node.isGone = true
+  context.world.note(node.name, 'is lost, with its disk')
+  const successor = context.fleet.addNode()
+  const { nodeId } = successor
+  new Procedure(
+    context,
+    forMs,
+    [addAs(successor), { kind: 'promote', nodeId, replaces: node.nodeId }, { kind: 'remove', nodeId: node.nodeId }],
+    () => context.world.mark('dead member replaced'),
+  ).begin()
+}
+
+export function upgrade(context: FaultContext, { target, downMs }: Action<'upgrade'>): void {
+  const node = context.node(target)
+  if (node === undefined) return
+  node.protocolMinor = 1
+  restart(context, { kind: 'restart', target: node.nodeId, downMs })
+}
+
+/** Several requests, one after the other, each repeated until it is done or the operator has had enough. */
+class Procedure {
+  readonly #context: FaultContext
+  readonly #untilMs: number
+  readonly #requests: readonly MembersRequest[]
+  readonly #done: () => void
+
+  constructor(context: FaultContext, forMs: number, requests: readonly MembersRequest[], done: () => void = () => {}) {
+    this.#context = context
+    this.#untilMs = context.world.nowMs + forMs
+    this.#requests = requests
+    this.#done = done
+  }
+
+  begin(): void {
+    this.#try(0)
+  }
+
+  #try(step: number): void {
+    const { world, healed, fleet } = this.#context
+    const request = this.#requests[step]
+    if (request === undefined) return this.#done()
+    if (healed || world.nowMs > this.#untilMs) return
+    const { process, server } = fleet.leader ?? {}
+    const again = (): void => this.#context.until(RETRY_MS, () => this.#try(step))
+    if (process === undefined || server === undefined) return again()
+    let answered = false
+    world.dispatch(process, () => {
+      server.replica.changeMembers(request).then(
+        () => {
+          answered = true
+          if (!process.alive) return
+          world.mark(`members: ${request.kind} done`)
+          world.after(0, () => this.#try(step + 1))
+        },
+        (error: Error & { readonly code?: string }) => {
+          answered = true
+          if (!process.alive) return
+          world.mark(`members: ${error.code ?? error.name}`)
+          // Done by an earlier attempt whose answer was lost.
+          world.after(0, () => (error.code === 'MEMBERS_UNCHANGED' ? this.#try(step + 1) : again()))
+        },
+      )
+    })
+    // The leader may die, and its answer with it.
+    this.#context.until(2_000, () => {
+      if (!answered) this.#try(step)
+    })
+  }
+}
+
+function addAs(node: SimNode): MembersRequest {
+  return { kind: 'add', nodeId: node.nodeId, ...parseAddress(node.address) }
+}
+
+/** The operator switches a removed machine off, some time later: until then it may try to disturb. */
+function retire(context: FaultContext, node: SimNode): void {
+  context.world.after(1_500, () => {
+    node.isGone = true
+    node.crash('killed')
+  })
+}
+
+function membersOf({ fleet }: FaultContext): readonly NodeId[] {
+  const { voters = [], learners = [] } = fleet.leader?.server?.replica.status().raft.configuration ?? {}
+  return [...voters, ...learners]
+}
+
+/** A fleet of one has no operator, and an old release knows no changes. */
+function mayChange({ fleet }: FaultContext): boolean {
+  return (
+    fleet.nodes.length >= VOTERS_MIN && fleet.nodes.every(({ isGone, protocolMinor }) => isGone || protocolMinor > 0)
+  )
+}
+
+/** So many voters stay that one may be lost. */
+function isSpare({ fleet }: FaultContext, { nodeId }: SimNode): boolean {
+  const voters = fleet.leader?.server?.replica.status().raft.configuration.voters ?? []
+  return !voters.includes(nodeId) || voters.length > VOTERS_MIN
+}
