@@ -2,11 +2,15 @@
 import { readFileSync } from 'node:fs'
 import { Command, CommanderError } from 'commander'
 import { ConcordatError } from '../base/index.ts'
+import { addBackupCommand } from './backup-command.ts'
 import { addDemoCommand } from './demo-command.ts'
+import { addGuardCommand } from './guard-command.ts'
 import { addListCommand } from './list-command.ts'
 import { addMembersCommand } from './members-command.ts'
 import { addOutcomeCommand } from './outcome-command.ts'
 import { ExitCode, printError } from './output.ts'
+import { addRecoverCommand } from './recover-command.ts'
+import { addRestoreCommand } from './restore-command.ts'
 import { addServeCommand } from './serve-command.ts'
 import { addStatusCommand } from './status-command.ts'
 import { addTransferCommand } from './transfer-command.ts'
@@ -27,10 +31,14 @@ addOutcomeCommand(program)
 addListCommand(program)
 addMembersCommand(program)
 addTransferCommand(program)
+addBackupCommand(program)
+addRestoreCommand(program)
+addRecoverCommand(program)
+addGuardCommand(program)
 addDemoCommand(program)
 
 /** Codes that say that the call itself is wrong. */
-const WRONG_CALLS: ReadonlySet<string> = new Set(['CONFIG_INVALID', 'MALFORMED_ID', 'REASON_MISSING'])
+const WRONG_CALLS: ReadonlySet<string> = new Set(['CONFIG_INVALID', 'MALFORMED_ID', 'REASON_MISSING', 'NOT_CONFIRMED'])
 
 try {
   await program.parseAsync()

@@ -44,6 +44,16 @@ function print(answers: readonly Answer[]): void {
     return
   }
   printTransactions(leader)
+  printGuard(leader)
+}
+
+function printGuard({ guard }: NodeStatus): void {
+  if (guard === undefined) return
+  console.log(
+    stdoutColors.red(
+      `\nA part of the log was lost: transactions made before ${new Date(guard.beforeMs).toISOString()} that it does not know are not decided. See: concordat guard`,
+    ),
+  )
 }
 
 function row({ address, status }: Answer, leader: NodeStatus | undefined): readonly string[] {

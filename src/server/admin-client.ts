@@ -11,6 +11,7 @@ import {
 } from '../transport/index.ts'
 import type { Knowledge, TransactionView } from '../txn/index.ts'
 import { parseAddress } from './address.ts'
+import type { GuardAnswer } from './guard-desk.ts'
 import type { TransferAnswer } from './members-desk.ts'
 import type { NodeStatus } from './status.ts'
 
@@ -81,6 +82,11 @@ export interface LeaderQuestions {
     readonly question: { readonly method: 'members.remove'; readonly node: number } & Forced
     readonly answer: MembersView
   }
+  guard: { readonly question: { readonly method: 'guard' }; readonly answer: GuardAnswer }
+  'guard.lift': {
+    readonly question: { readonly method: 'guard.lift'; readonly reason: string }
+    readonly answer: GuardAnswer
+  }
   transfer: {
     readonly question: { readonly method: 'transfer'; readonly node: number | undefined }
     readonly answer: TransferAnswer
@@ -144,7 +150,8 @@ async function ask(address: string, method: string, parameters: object, options:
   }
 }
 
-async function connect(address: string, options: AskOptions, clock: Clock): Promise<Connection> {
+/** For several questions on one connection. @throws CoordinatorUnreachableError */
+export async function connect(address: string, options: AskOptions, clock: Clock): Promise<Connection> {
   try {
     return await dial({
       network: tcpNetwork(options.tls),
@@ -166,7 +173,8 @@ async function connect(address: string, options: AskOptions, clock: Clock): Prom
   }
 }
 
-function answerOf(
+/** Asks on a connection, one question at a time. @throws CoordinatorUnreachableError, AdminRefusedError */
+export function answerOf(
   connection: Connection,
   method: string,
   parameters: object,

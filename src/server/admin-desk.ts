@@ -3,6 +3,8 @@ import { type ClusterId, type NodeId, parseTxid, toError } from '../base/index.t
 import type { Coordinator } from '../coordinator/index.ts'
 import type { DecisionLog } from '../replica/index.ts'
 import type { TransactionView } from '../txn/index.ts'
+import type { BackupDesk } from './backup-desk.ts'
+import type { GuardDesk } from './guard-desk.ts'
 import type { MembersDesk } from './members-desk.ts'
 import type { NodeStatus } from './status.ts'
 
@@ -22,6 +24,8 @@ interface DeskParts {
   readonly log: DecisionLog
   readonly clusterId: ClusterId
   readonly members: MembersDesk
+  readonly guard: GuardDesk
+  readonly backups: BackupDesk
   readonly status: () => NodeStatus
 }
 
@@ -42,8 +46,8 @@ const listQuestion = z.object({
 })
 
 /**
- * Answers operators' questions. `status` is this node's own view, `list` is answered by any node that hears the leader, the
- * others by the leader only.
+ * Answers operators' questions. `status` is this node's own view, `list`, `guard` and backups are answered by any node that hears
+ * the leader, the others by the leader only.
  */
 export class AdminDesk {
   readonly #parts: DeskParts
@@ -61,8 +65,10 @@ export class AdminDesk {
     if (method === 'status') return result(this.#parts.status())
     if (method === 'list') return await this.#list(listQuestion.parse(parameters))
     if (method === 'outcome') return await this.#outcome(outcomeQuestion.parse(parameters))
-    const ofMembers = this.#parts.members.answer(method, parameters)
-    if (ofMembers !== undefined) return result(await ofMembers)
+    for (const desk of [this.#parts.members, this.#parts.guard, this.#parts.backups]) {
+      const answer = desk.answer(method, parameters)
+      if (answer !== undefined) return result(await answer)
+    }
     return refused(
       'ADMIN_UNKNOWN_METHOD',
       `this coordinator knows no question named ${JSON.stringify(method)}; it may be older than the command`,

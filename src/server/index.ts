@@ -9,9 +9,21 @@ export {
   type LeaderQuestions,
   type Method,
 } from './admin-client.ts'
+export { type TakenBackup, takeBackup } from './backup-client.ts'
 export type { ServerConfig, ServerConfigInput } from './config.ts'
 export { ConfigError } from './config-error.ts'
 export { loadConfig, type Override } from './config-file.ts'
+export {
+  type BackupSummary,
+  checkRecoverable,
+  type DirectoryReport,
+  type Forced,
+  inspectData,
+  type Restored,
+  recoverData,
+  restoreData,
+  verifyBackup,
+} from './offline.ts'
 export type { ServerSeams } from './seams.ts'
 export { CoordinatorServer } from './server.ts'
 export type { ServerLogger } from './server-logger.ts'

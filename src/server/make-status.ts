@@ -46,6 +46,7 @@ export function makeStatus({ coordinator, resolver, fatalOf, config, members, ..
       aborted: coordinator.abortedCount,
       heuristics: coordinator.heuristicCount,
     },
+    guard: coordinator.guard,
     resources: resolver.resources.map(({ name, inDoubtCount, oldestMs, error }) => ({
       name,
       inDoubt: inDoubtCount,

@@ -17,9 +17,11 @@ import {
 } from '../transport/index.ts'
 import { isLoopback, parseAddress } from './address.ts'
 import { AdminDesk } from './admin-desk.ts'
+import { BackupDesk } from './backup-desk.ts'
 import { ClientSession } from './client-session.ts'
 import type { ServerConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
+import { GuardDesk } from './guard-desk.ts'
 import { makeStatus } from './make-status.ts'
 import { MembersDesk } from './members-desk.ts'
 import { ResourceChecks } from './resource-checks.ts'
@@ -51,6 +53,7 @@ export class CoordinatorServer {
   readonly #coordinator: Coordinator
   readonly #resolver: Resolver
   readonly #checks: ResourceChecks
+  readonly #backups: BackupDesk
   readonly #desk: AdminDesk
   readonly #sessions = new Set<ClientSession>()
   readonly #startedMs: number
@@ -94,11 +97,14 @@ export class CoordinatorServer {
       logger,
     })
     this.#checks = new ResourceChecks({ resources, clock, logger })
+    this.#backups = new BackupDesk(replica, clock)
     this.#desk = new AdminDesk({
       coordinator: this.#coordinator,
       log: replica,
       clusterId: config.cluster,
       members: new MembersDesk(config.node, replica),
+      guard: new GuardDesk(this.#coordinator, replica),
+      backups: this.#backups,
       status: () => this.status(),
     })
   }
@@ -189,6 +195,7 @@ export class CoordinatorServer {
     await this.#replica.handOver(HAND_OVER_MS)
     await Promise.race([this.#coordinator.drain(), sleep(this.#seams.clock, DRAIN_MS), this.failed])
     this.#checks.close()
+    this.#backups.close()
     await this.#resolver.close()
     for (const session of this.#sessions) session.close('this coordinator is stopping')
     await this.#listener?.close()

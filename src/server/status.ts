@@ -19,6 +19,11 @@ export interface NodeStatus {
   /** Members as this node sees them; match and lag only on the leader. */
   readonly members: readonly MemberStatus[]
   readonly transactions: TransactionCounts
+  /**
+   * Unknown transactions that were made in this span (milliseconds since 1970) are not decided: a part of the log was
+   * lost, and no operator has lifted the guard yet.
+   */
+  readonly guard: { readonly fromMs: number; readonly beforeMs: number } | undefined
   /** Only on the leader: it runs the resolver. */
   readonly resources: readonly ResourceStatus[]
 }

@@ -78,7 +78,7 @@ test('P1: over any log, a transaction whose branches are known to differ is mark
   )
 })
 
-test('P7: over any log, what is decided and not completed and not guarded, is told by a new leader, to just the same branches', () => {
+test('P7: over any log, what is decided and not completed is told by a new leader, to just the same branches', () => {
   fc.assert(
     fc.property(log, (commands) => {
       const ledger = new Ledger()
