@@ -55,7 +55,8 @@ export class Admission {
     if (members().isRetired(nodeId)) return new NodeRemovedError(nodeId)
     const isMember = members().isMember(nodeId)
     if (!isMember && node.durableIndex <= appliedIndex()) return this.#stranger(nodeId)
-    return identities.check(node, identities.floorOf(nodeId), isMember) ?? conflictWith(node)
+    // In this order: whoever is refused must not be remembered as one that was found whole.
+    return conflictWith(node) ?? identities.check(node, identities.floorOf(nodeId), isMember)
   }
 
   #stranger(nodeId: NodeId): NodeNotMemberError {

@@ -104,11 +104,13 @@ export class PeerLinks {
   }
 
   /** Another process speaks for this node at the same time. Undefined: as far as anybody can see from here, none does. */
-  conflictWith({ nodeId, run }: NodeIdentity): NodeRunsTwiceError | undefined {
+  conflictWith({ nodeId, storeId, run }: NodeIdentity): NodeRunsTwiceError | undefined {
     if (run === undefined) return undefined
     for (const connection of this.#openConnections(nodeId)) {
-      const other = connection.remote.node?.run
-      if (other !== undefined && other.incarnation !== run.incarnation) return new NodeRunsTwiceError(nodeId)
+      const other = connection.remote.node
+      // Another directory is another mistake, and has a name of its own.
+      if (other?.run === undefined || other.storeId !== storeId) continue
+      if (other.run.incarnation !== run.incarnation) return new NodeRunsTwiceError(nodeId)
     }
     return undefined
   }
