@@ -125,8 +125,13 @@ export class TestNode {
 
   static async start(options: NodeOptions): Promise<TestNode> {
     const node = await TestNode.open(options)
-    await node.replica.start(node.recorder)
-    return node
+    try {
+      await node.replica.start(node.recorder)
+      return node
+    } catch (error) {
+      await node.stop()
+      throw error
+    }
   }
 
   /** Listens, but is not started. */
