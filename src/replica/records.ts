@@ -31,7 +31,7 @@ import { ReplicaLogMalformedError } from './errors.ts'
  *
  * Before segments are removed, what must outlive them (base, hard state, doubt, bootstrap, peers) is written again.
  *
- * Records of hardState without commit index, and no records of base, doubt and bootstrap: releases before 0.2.
+ * Release 0.1 wrote hard states without a commit index, and no records of base, doubt and bootstrap.
  */
 export const RecordType = { entries: 1, hardState: 2, peer: 3, base: 4, doubt: 5, bootstrap: 6 } as const
 
