@@ -78,9 +78,7 @@ test('a chunk that is stored when its sender leads no more is not acknowledged, 
 
 test('a complete snapshot is installed', () => {
   const effects = stored(follower(), 100, true)
-  expect(only(effects, 'installSnapshot')).toEqual([
-    { kind: 'installSnapshot', snapshot: SNAPSHOT, snapshotId: 7, keepsLog: false },
-  ])
+  expect(only(effects, 'installSnapshot')).toEqual([{ kind: 'installSnapshot', snapshot: SNAPSHOT, snapshotId: 7 }])
 })
 
 test('Figure 13, rules 7 and 8: an installed snapshot takes the place of log, state and configuration', () => {

@@ -50,7 +50,7 @@ export function onChunkStored(core: Core, event: Extract<RaftEvent, { kind: 'chu
   core.installing = { snapshot, snapshotId }
   // What was to be applied is part of the snapshot.
   core.applyLoad = undefined
-  core.outbox.emit({ kind: 'installSnapshot', snapshot, snapshotId, keepsLog: false })
+  core.outbox.emit({ kind: 'installSnapshot', snapshot, snapshotId })
 }
 
 /** The state machine and the log on disk begin at the snapshot; so they do here (Figure 13, rules 7 and 8). */

@@ -294,22 +294,21 @@ export type RaftEffect =
     }
   /** The transfer can't begin (`busy`: another is under way), or did not succeed within an election timeout. */
   | { readonly kind: 'transferFailed'; readonly reason: 'notLeader' | 'busy' | 'noTarget' | 'timeout' }
-  /** This follower needs entries that are compacted: stream it the newest snapshot. At most one a follower is under way. */
+  /**
+   * This follower needs entries that are compacted: stream it the newest snapshot. It replaces a stream to the same
+   * follower that is still under way; streams end with the leadership, and with the follower's membership.
+   */
   | { readonly kind: 'sendSnapshot'; readonly to: NodeId; readonly term: Term }
-  /** A follower answered a chunk: the sender may go on at `receivedBytes`. */
+  /** A follower answered a chunk: the sender may go on at `receivedBytes`. `installed` and `refused` end the stream. */
   | { readonly kind: 'chunkAcknowledged'; readonly response: InstallSnapshotResponse }
   /** Store this chunk and answer with `chunkStored`. */
   | { readonly kind: 'storeChunk'; readonly message: InstallSnapshot }
   /**
-   * Put the complete snapshot in force: durably begin the log at it (keeping the entries behind it when `keepsLog`),
-   * replace the state machine, then answer with `snapshotInstalled`. Writes asked for earlier come before it.
+   * Put the complete snapshot in force: durably begin the log at it (the log before it is discarded as a whole; where it
+   * had the snapshot's last entry, nothing is installed), replace the state machine, then answer with
+   * `snapshotInstalled`. Writes asked for earlier come before it; entries handed to `apply` earlier are part of it.
    */
-  | {
-      readonly kind: 'installSnapshot'
-      readonly snapshot: SnapshotPosition
-      readonly snapshotId: number
-      readonly keepsLog: boolean
-    }
+  | { readonly kind: 'installSnapshot'; readonly snapshot: SnapshotPosition; readonly snapshotId: number }
   /** This node's log is whole again and its vote counts: forget durably that it was in doubt. */
   | { readonly kind: 'doubtCleared' }
   | {

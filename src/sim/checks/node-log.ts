@@ -34,9 +34,9 @@ export class NodeLog {
     this.#terms[at] = term
   }
 
-  /** The log begins behind a snapshot. */
-  beginAt({ index, term }: SnapshotPosition, keepsLog: boolean): void {
-    this.#terms = keepsLog ? this.#terms.slice(index - this.#baseIndex) : []
+  /** The log begins behind a snapshot; nothing of it is kept. */
+  beginAt({ index, term }: SnapshotPosition): void {
+    this.#terms = []
     this.#baseIndex = index
     this.#baseTerm = term
   }

@@ -85,7 +85,7 @@ export class RaftChecks {
         if (effect.role === 'leader') this.#leader(nodeId, effect.term)
         break
       case 'installSnapshot':
-        this.#logs.get(nodeId)?.beginAt(effect.snapshot, effect.keepsLog)
+        this.#logs.get(nodeId)?.beginAt(effect.snapshot)
         break
       default:
         break
