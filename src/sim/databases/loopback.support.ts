@@ -28,6 +28,7 @@ export class LoopbackHost implements Host {
     this.clock = {
       ...systemClock,
       after: (delayMs, task): Timer => systemClock.after(delayMs, () => this.alive && task()),
+      every: (periodMs, task): Timer => systemClock.every(periodMs, () => this.alive && task()),
     }
     this.channels = {
       listen: (address, onChannel) => {

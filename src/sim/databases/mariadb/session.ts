@@ -134,9 +134,11 @@ export class MariadbSession extends ServerSession<MyRequest, MyAnswer> {
       locks,
       tx,
       parameters,
+      findsLockedDuplicates: false,
       call: callFunction,
       view: () => undefined,
       wide: (value) => value,
+      decimal: (value) => String(value),
       nameOf: (text) => text,
     }
   }
@@ -158,11 +160,10 @@ export class MariadbSession extends ServerSession<MyRequest, MyAnswer> {
         if (this.#tx !== undefined) this.#savepoints.set(control.name, this.#tx.mark)
         return DONE
       case 'rollbackTo':
-        this.#tx?.undoTo(this.#savepoint(control.name))
+        this.#savepoint(control.name, (mark) => this.#tx?.undoTo(mark))
         return DONE
       case 'release':
-        this.#savepoint(control.name)
-        this.#savepoints.delete(control.name)
+        this.#savepoint(control.name, () => this.#savepoints.delete(control.name))
         return DONE
       case 'xaStart':
         return this.#xaStart(control.xid)
@@ -184,10 +185,10 @@ export class MariadbSession extends ServerSession<MyRequest, MyAnswer> {
     }
   }
 
-  #savepoint(name: string): Mark {
+  #savepoint(name: string, use: (mark: Mark) => void): void {
     const mark = this.#savepoints.get(name)
     if (mark === undefined) throw new MyRefusal('noSavepoint', name)
-    return mark
+    use(mark)
   }
 
   #xaStart(xid: Xid): MyResult {

@@ -88,10 +88,13 @@ export class PostgresSession extends ServerSession<PgRequest, PgAnswer> {
         for (const statement of request.statements) results.push(await this.#run(statement))
         return undefined
       }
-      for (const part of splitStatements(request.text)) {
+      const parts = splitStatements(request.text)
+      // The whole text is parsed before anything of it is carried out.
+      for (const part of parts) {
         offset = part.offset
-        results.push(await this.#run({ text: part.text, values: [] }))
+        if (parseControl(part.text) === undefined) parse(part.text)
       }
+      for (const { text } of parts) results.push(await this.#run({ text, values: [] }))
       return undefined
     } catch (thrown) {
       return failureOf(thrown, offset)
@@ -100,12 +103,13 @@ export class PostgresSession extends ServerSession<PgRequest, PgAnswer> {
 
   async #run({ text, values }: PgStatement): Promise<PgResult> {
     const control = parseControl(text)
+    const statement = control === undefined ? parse(text) : undefined
     if (this.#block === 'failed' && !(control?.mayEndFailed ?? false)) {
       throw new PgRefusal('25P02', 'current transaction is aborted, commands ignored until end of transaction block')
     }
     if (control !== undefined) return this.#control(control)
     this.#tx ??= this.#server.begin()
-    const result = await execute(parse(text), this.#execution(values))
+    const result = await execute(statement!, this.#execution(values))
     return { tag: result.command, count: result.count, rows: result.rows }
   }
 
@@ -117,10 +121,12 @@ export class PostgresSession extends ServerSession<PgRequest, PgAnswer> {
       locks: server.locks,
       tx,
       parameters,
+      findsLockedDuplicates: true,
       call: (name, args) => callFunction({ server, session: this, clock: this.clock }, name, args),
       view: (name) => viewRows(server, name),
       // pg hands bigint and numeric out as text.
       wide: (value) => String(value),
+      decimal: (value) => String(value),
       nameOf: (_text, expression) =>
         expression.kind === 'call' || expression.kind === 'column' ? expression.name : '?column?',
     }
@@ -153,6 +159,8 @@ export class PostgresSession extends ServerSession<PgRequest, PgAnswer> {
         return this.#settlePrepared(control.verb, control.gid)
       case 'set': {
         const settings = control.isLocal ? this.#localSettings : this.#settings
+        // Once it was set it is known to the session: empty, when the transaction's value is gone.
+        if (!this.#settings.has(control.name)) this.#settings.set(control.name, '')
         if (!control.isLocal || this.#block !== 'none') settings.set(control.name, control.value)
         return tag('SET')
       }
@@ -194,6 +202,7 @@ export class PostgresSession extends ServerSession<PgRequest, PgAnswer> {
   }
 
   #endBlock(how: 'COMMIT' | 'ROLLBACK', chain: boolean): PgResult {
+    if (chain) this.#needBlock(`${how} AND CHAIN`)
     if (how === 'COMMIT') this.#commit()
     else this.#rollBack()
     if (chain) {

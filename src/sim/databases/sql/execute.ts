@@ -1,4 +1,4 @@
-import type { Row, Value } from '../store/index.ts'
+import type { Cell, Row, Value } from '../store/index.ts'
 import { evaluate } from './evaluate.ts'
 import { checkColumns, coerce, type Execution, lockMatching, tableOf } from './matching.ts'
 import { select } from './select.ts'
@@ -44,11 +44,17 @@ async function insert(statement: Statement & { kind: 'insert' }, run: Execution)
       row[name] = coerce(table, name, evaluate(expression, undefined, run))
     }
     const cell = table.placeFor(row)
+    if (run.findsLockedDuplicates && isThere(cell)) throw new SqlError('duplicateKey', String(cell.key))
     await run.locks.take(run.tx, cell, false)
     if (run.tx.sees(cell, true) !== undefined) throw new SqlError('duplicateKey', String(cell.key))
     run.tx.write(cell, row)
   }
   return statement.rows.length
+}
+
+/** It is committed, and nobody is about to change that. */
+function isThere({ committed, hasPending }: Cell): boolean {
+  return committed?.row !== undefined && !hasPending
 }
 
 async function update(statement: Statement & { kind: 'update' }, run: Execution): Promise<number> {

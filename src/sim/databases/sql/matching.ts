@@ -9,8 +9,12 @@ export interface Execution extends Scope {
   readonly tx: StoreTransaction
   /** Rows of a view of the system; undefined: there is none of this name. */
   view(name: string): readonly Row[] | undefined
+  /** Whether an INSERT finds its key taken although the row is locked (PostgreSQL), or waits for the lock first (InnoDB). */
+  readonly findsLockedDuplicates: boolean
   /** How the driver hands out a whole number that may need 64 bits. */
   wide(value: number): Value
+  /** How it hands out a sum. */
+  decimal(value: number): Value
   /** The name of a column that has none. */
   nameOf(text: string, expression: Expression): string
 }

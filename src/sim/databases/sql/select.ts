@@ -65,8 +65,12 @@ function aggregate(items: readonly SelectItem[], rows: readonly Row[], run: Exec
     const cast = expression?.kind === 'cast'
     const inner = cast ? expression.of : expression
     if (inner?.kind !== 'call' || !AGGREGATES.has(inner.name)) throw new SqlError('syntax', text)
-    const value = inner.name === 'count' ? rows.length : sumOf(inner.args[0]!, rows, run)
-    made[alias ?? run.nameOf(text, inner)] = value === null || cast ? value : run.wide(value)
+    const name = alias ?? run.nameOf(text, inner)
+    if (inner.name === 'count') made[name] = cast ? rows.length : run.wide(rows.length)
+    else {
+      const sum = sumOf(inner.args[0]!, rows, run)
+      made[name] = sum === null || cast ? sum : run.decimal(sum)
+    }
   }
   return made
 }
