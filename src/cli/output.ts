@@ -1,4 +1,5 @@
 import { ConcordatError } from '../base/index.ts'
+import { AdminRefusedError } from '../server/index.ts'
 import { stderrColors, stdoutColors } from '../terminal/index.ts'
 
 /** Exit codes, documented in docs/reference/cli.md. */
@@ -32,8 +33,13 @@ export function printTable(heads: readonly string[], rows: readonly (readonly st
 /** Says on stderr what went wrong. Our own errors are sentences already; others keep their stack for a bug report. */
 export function printError(error: unknown): void {
   if (error instanceof ConcordatError)
-    console.error(`${stderrColors.red('concordat:')} ${error.message} ${stderrColors.dim(`[${error.code}]`)}`)
+    console.error(`${stderrColors.red('concordat:')} ${error.message} ${stderrColors.dim(`[${codeOf(error)}]`)}`)
   else console.error(stderrColors.red('concordat:'), error instanceof Error ? (error.stack ?? error.message) : error)
+}
+
+/** What to look for in the list of errors: of a refusal, the coordinator's own code. */
+function codeOf(error: ConcordatError): string {
+  return error instanceof AdminRefusedError ? `${error.code}: ${error.refusal}` : error.code
 }
 
 /** A duration as people read it. */

@@ -36,7 +36,8 @@ export function makeStatus({ coordinator, resolver, fatalOf, config, members, ..
     lastApplied: raft.lastApplied,
     lastIndex: raft.lastIndex,
     log: { bytesOnDisk, spaceLow },
-    removed: members.removed,
+    // Its own directory may not know it yet: then the others have told it.
+    removed: members.removed || coordinator.log.removed === true,
     members: members.members.map(memberStatus),
     transactions: {
       preparing: coordinator.preparingCount,

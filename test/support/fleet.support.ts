@@ -12,7 +12,7 @@ import { RemoteCoordinators } from '../../src/client/index.ts'
 import { askLeader, askStatus, type NodeStatus, type ServerConfigInput } from '../../src/server/index.ts'
 import { tcpNetwork } from '../../src/transport/index.ts'
 import type { Knowledge } from '../../src/txn/index.ts'
-import { plainEnvironment, program } from './program.support.ts'
+import { type CommandEnd, concordat, plainEnvironment, program } from './program.support.ts'
 import { until } from './waiting.support.ts'
 
 // Three processes and their databases on a busy machine; what a test waits for has patience limits of its own.
@@ -21,6 +21,8 @@ vi.setConfig({ testTimeout: 90_000 })
 /** What differs from a plain fleet of three without databases. */
 export interface FleetOptions {
   readonly size?: number
+  /** The lowest node id. Default 1. */
+  readonly firstId?: number
   readonly cluster?: string
   readonly config?: Partial<ServerConfigInput>
   /** Environment of the coordinators, for secrets in their configuration. */
@@ -50,11 +52,11 @@ interface Node {
 export class Fleet {
   readonly cluster: string
   readonly directory: string
-  readonly #nodes: readonly Node[]
+  readonly #nodes: Node[]
   readonly #env: Readonly<Record<string, string>>
   readonly #through: (id: number) => readonly string[]
 
-  private constructor(cluster: string, directory: string, nodes: readonly Node[], options: FleetOptions) {
+  private constructor(cluster: string, directory: string, nodes: Node[], options: FleetOptions) {
     this.cluster = cluster
     this.directory = directory
     this.#nodes = nodes
@@ -75,21 +77,14 @@ export class Fleet {
 
   /** The same, with no coordinator started yet. */
   static async prepare(options: FleetOptions = {}): Promise<Fleet> {
-    const { size = 3, cluster = 'test', config = {}, hosts = [] } = options
+    const { size = 3, firstId = 1, cluster = 'test', config = {}, hosts = [] } = options
     const directory = mkdtempSync(join(tmpdir(), 'cdt-test-'))
     chmodSync(directory, 0o755)
     const members = (await freePorts(size)).map((port, index) => ({
-      id: index + 1,
+      id: firstId + index,
       address: `${hosts[index] ?? '127.0.0.1'}:${port}`,
     }))
-    const nodes = members.map(({ id, address }): Node => {
-      const home = join(directory, `node-${id}`)
-      mkdirSync(home)
-      const configFile = join(home, 'concordat.yaml')
-      const own = { cluster, node: id, data: './data', members, resolver: { scanMs: 500, graceMs: 500 }, ...config }
-      writeFileSync(configFile, stringify(own))
-      return { id, address, home, configFile, logFile: join(home, 'log'), child: undefined }
-    })
+    const nodes = members.map((member) => makeNode(directory, member, { cluster, members, ...config }))
     const fleet = new Fleet(cluster, directory, nodes, options)
     onTestFinished(async ({ task }) => {
       if (task.result?.state === 'fail') console.error(fleet.logs())
@@ -136,6 +131,24 @@ export class Fleet {
       .filter(({ logFile }) => statExists(logFile))
       .map(({ id }) => `--- coordinator ${id}\n${this.logOf(id).trimEnd().split('\n').slice(-25).join('\n')}`)
       .join('\n')
+  }
+
+  /**
+   * Makes a node that waits to be added, with an empty directory; it is not started. Its contacts are those that are there.
+   *
+   * @returns its member's address, as the commands take it: `4=127.0.0.1:7404`
+   */
+  async join(id: number, config: Partial<ServerConfigInput> = {}): Promise<string> {
+    const [port] = await freePorts(1)
+    const member = { id, address: `127.0.0.1:${port}` }
+    const members = [...this.#nodes.map((node) => ({ id: node.id, address: node.address })), member]
+    this.#nodes.push(makeNode(this.directory, member, { cluster: this.cluster, members, join: true, ...config }))
+    return `${id}=${member.address}`
+  }
+
+  /** Runs a command of an operator against this fleet. */
+  operator(...args: readonly string[]): Promise<CommandEnd> {
+    return concordat([...args, '--coordinators', this.addresses.join(',')])
   }
 
   startAll(): void {
@@ -252,6 +265,18 @@ export class Fleet {
     if (found === undefined) throw new Error(`there is no coordinator ${id}`)
     return found
   }
+}
+
+function makeNode(
+  directory: string,
+  { id, address }: Pick<Node, 'id' | 'address'>,
+  config: Partial<ServerConfigInput>,
+): Node {
+  const home = join(directory, `node-${id}`)
+  mkdirSync(home)
+  const configFile = join(home, 'concordat.yaml')
+  writeFileSync(configFile, stringify({ node: id, data: './data', resolver: { scanMs: 500, graceMs: 500 }, ...config }))
+  return { id, address, home, configFile, logFile: join(home, 'log'), child: undefined }
 }
 
 const nothing = (): void => {}
