@@ -52,6 +52,9 @@ import { Ticker } from './ticker.ts'
 /** How long a write of a leader may take before it hands over, in election timeouts. */
 const SLOW_DISK_TIMEOUTS = 2
 
+/** How often a leader whose disk is full looks for somebody else to lead. */
+const SEEK_ROOM_EVERY_MS = 30_000
+
 type RoleChange = Extract<RaftEffect, { kind: 'roleChanged' }>
 
 /** Room in a segment besides a payload: its header page, and the frames around the payload. */
@@ -90,6 +93,7 @@ export class Replica implements DecisionLog {
   #role: RoleChange['role'] = 'follower'
   #leader: NodeId | undefined
   #removed = false
+  #soughtRoomMs = Number.NEGATIVE_INFINITY
   #state: 'opened' | 'running' | 'stopped' = 'opened'
 
   private constructor(options: ReplicaOptions, tuning: ReplicaTuning, storage: RaftStorage) {
@@ -173,6 +177,7 @@ export class Replica implements DecisionLog {
       ...asked,
       hasNetwork: options.network !== undefined,
       members: () => this.#members,
+      isConnected: (nodeId) => this.#links.isConnected(nodeId),
       storeIdOf: (nodeId) => this.#storeIdOf(nodeId),
     })
     this.#diskWatch = new DiskWatch({
@@ -186,7 +191,7 @@ export class Replica implements DecisionLog {
    * Opens the directory and reads the log; nothing happens yet (see `start`).
    *
    * @throws WalLockedError, WalIdentityError, WalNotEmptyError, WalVersionError, WalDamagedError, WalFailedError,
-   * ReplicaLogMalformedError
+   * ReplicaLogMalformedError, SnapshotDamagedError, SnapshotVersionError
    */
   static async open(options: ReplicaOptions): Promise<Replica> {
     checkMembers(options)
@@ -231,7 +236,8 @@ export class Replica implements DecisionLog {
     if (!this.#applier.isLeading) return this.#refused('notLeader')
     const bytesMax = Math.min(PAYLOAD_BYTES_MAX, (this.#tuning.segmentBytesMax ?? Infinity) - SEGMENT_OVERHEAD_BYTES)
     if (payload.length > bytesMax) throw new ProposalTooLargeError(payload.length, bytesMax)
-    if (this.#storage.spaceLow && options.reserve !== true) return this.#refused('diskFull')
+    const { spaceLow, reserveLow } = this.#storage
+    if (reserveLow || (spaceLow && options.reserve !== true)) return this.#refused('diskFull')
     return this.#driver.propose(payload) ? { kind: 'accepted' } : this.#refused('backPressure')
   }
 
@@ -403,18 +409,29 @@ export class Replica implements DecisionLog {
     for (const { nodeId, matchIndex, doubtful } of status.followers) {
       if (!doubtful) this.#identities.raise(nodeId, Math.min(matchIndex, status.commitIndex))
     }
-    if (this.#diskWatch.tick(ticks)) this.#giveWay()
+    if (this.#diskWatch.tick(ticks)) this.#giveWay('stands still')
+    if (this.#storage.reserveLow) this.#seekRoom()
   }
 
-  #giveWay(): void {
+  /** Not even decisions find room here any more. Another node may have some. */
+  #seekRoom(): void {
+    const nowMs = this.#options.clock.monotonicMs()
+    // If nobody has, the leadership would go round and round, and each new term takes some of the last room.
+    if (nowMs - this.#soughtRoomMs < SEEK_ROOM_EVERY_MS) return
+    this.#soughtRoomMs = nowMs
+    this.#giveWay('is full')
+  }
+
+  #giveWay(why: string): void {
     const { logger } = this.#options
-    logger.warn(
-      { oldestWriteMs: Math.round(this.#storage.oldestWriteAgeMs) },
-      'the disk stands still: handing the leadership over',
-    )
+    const details = {
+      oldestWriteMs: Math.round(this.#storage.oldestWriteAgeMs),
+      bytesOnDisk: this.#storage.bytesOnDisk,
+    }
+    logger.warn(details, `the disk ${why}: handing the leadership over`)
     this.#transfer.transfer().then(
-      (leader) => logger.info({ leader }, `node ${leader} took over from this one, whose disk is slow`),
-      (error: Error) => logger.warn({ err: error }, `a leader with a slow disk goes on: ${error.message}`),
+      (leader) => logger.info({ leader }, `node ${leader} took over from this one, whose disk ${why}`),
+      (error: Error) => logger.warn({ err: error }, `a leader whose disk ${why} goes on: ${error.message}`),
     )
   }
 

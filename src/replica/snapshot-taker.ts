@@ -57,7 +57,7 @@ export class SnapshotTaker {
     })
   }
 
-  /** The newest snapshot is of no use: takes another, as soon as anything was applied behind it. */
+  /** The newest snapshot is of no use: takes another. */
   takeSoon(): void {
     this.#wanted = true
     this.check()
@@ -81,7 +81,6 @@ export class SnapshotTaker {
   #isDue(): boolean {
     const { applier, tuning, storage } = this.#options
     const entries = applier.appliedIndex - this.#indexBefore
-    if (entries === 0) return false
     if (this.#wanted) return true
     const bytes = applier.appliedBytes - this.#bytesBefore
     if (bytes < tuning.snapshotBytes && entries < tuning.snapshotEntries) return false

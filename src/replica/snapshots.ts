@@ -4,7 +4,7 @@ import { removeDurably, WalClosedError } from '../wal/index.ts'
 import type { Applier } from './applier.ts'
 import { compactionPoint } from './compaction.ts'
 import type { DecisionLogHandler, SnapshotStatus } from './decision-log.ts'
-import { SnapshotDamagedError } from './errors.ts'
+import { ReplicaLogMalformedError, SnapshotDamagedError, SnapshotVersionError } from './errors.ts'
 import { MemberList } from './member-list.ts'
 import type { ReplicaLogger, ReplicaTuning } from './options.ts'
 import type { RaftStorage } from './raft-storage.ts'
@@ -143,7 +143,8 @@ export class Snapshots {
   async stop(): Promise<void> {
     this.#stopped = true
     this.#sender.stop()
-    await Promise.all([this.#taker.stop(), this.#receiver.stop()])
+    // A file that can't be closed keeps nobody from stopping.
+    await Promise.allSettled([this.#taker.stop(), this.#receiver.stop()])
   }
 
   /** The log up to a new snapshot is not needed any more, but for a tail. */
@@ -184,10 +185,11 @@ export class Snapshots {
     const snapshot = await useful(() =>
       storage.snapshots.readReceived(position, snapshotId, (content) => restoring.add(content)),
     )
+    const data = { ...snapshot.header.configuration, index: position.index }
+    const members = await useful(async () => MemberList.from(data))
     if (this.#stopped) return snapshot
     await storage.beginAfter(position)
     if (this.#stopped) return snapshot
-    const members = MemberList.from({ ...snapshot.header.configuration, index: position.index })
     applier.replace(position, members, () => restoring.finish())
     storage.snapshots.adopt(snapshot)
     this.#taker.noteInstalled()
@@ -221,7 +223,8 @@ async function useful<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read()
   } catch (error) {
-    if (error instanceof SnapshotDamagedError || error instanceof CodecError)
+    const isUseless = [SnapshotDamagedError, SnapshotVersionError, ReplicaLogMalformedError, CodecError]
+    if (isUseless.some((kind) => error instanceof kind))
       throw new UselessError('a snapshot is useless', { cause: error })
     throw error
   }
