@@ -31,6 +31,8 @@ export interface MemberChangesOptions {
   readonly status: () => RaftStatus
   /** The minor version of the protocol that a node spoke last. */
   readonly minorOf: (nodeId: NodeId) => number | undefined
+  /** Whether messages to this node have a way. */
+  readonly isConnected: (nodeId: NodeId) => boolean
   /** The directory that a node's id is bound to, when the node is connected. */
   readonly storeIdOf: (nodeId: NodeId) => string | undefined
   readonly enqueue: (event: RaftEvent) => void
@@ -129,7 +131,9 @@ export class MemberChanges {
 
   /** Members are for being alive: a change must not leave fewer living voters than decide. */
   #checkQuorum({ voters }: ConfigurationTarget, status: RaftStatus): void {
-    const dead = voters.filter((voter) => !isAlive(voter, status))
+    // Of one whose process has just died the connection tells first: an answer counts for an election timeout.
+    const { nodeId: self, isConnected } = this.#options
+    const dead = voters.filter((voter) => !isAlive(voter, status) || (voter !== self && !isConnected(voter)))
     if ((voters.length - dead.length) * 2 <= voters.length && voters.length > 0)
       throw new MembersRefusedError(
         'quorumUnsafe',

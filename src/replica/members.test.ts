@@ -271,7 +271,10 @@ test('two changes at once: the second is told to wait', async () => {
 test('a change whose leader loses its majority has an unknown outcome', async () => {
   const leader = await start(3)
   for (const follower of fleet.followers(leader)) await crash(follower)
-  const changed = leader.replica.changeMembers({ kind: 'add', nodeId: id(4), host: '127.0.0.1', port: 7004 })
+  const request = { kind: 'add', nodeId: id(4), host: '127.0.0.1', port: 7004 } as const
+  // The leader sees at once that nobody is connected.
+  await expect(leader.replica.changeMembers(request)).rejects.toMatchObject({ code: 'MEMBERS_QUORUM_UNSAFE' })
+  const changed = leader.replica.changeMembers(request, { force: { reason: 'a test' } })
   await expect(changed).rejects.toMatchObject({ code: 'MEMBERS_OUTCOME_UNKNOWN', retryable: true })
 })
 
