@@ -245,7 +245,8 @@ test('a request that does not fit is refused, each with its code, and nothing ch
   const codeOf = async (request: MembersRequest) => (await refusal(request)).code
   const [own] = fleet.members
   expect(await codeOf({ kind: 'add', ...own! })).toBe('MEMBERS_UNCHANGED')
-  expect(await codeOf({ kind: 'promote', nodeId: id(2) })).toBe('MEMBERS_UNKNOWN_MEMBER')
+  expect(await codeOf({ kind: 'promote', nodeId: id(2) }), 'it votes already').toBe('MEMBERS_UNCHANGED')
+  expect(await codeOf({ kind: 'promote', nodeId: id(7) })).toBe('MEMBERS_UNKNOWN_MEMBER')
   expect(await codeOf({ kind: 'demote', nodeId: id(7) })).toBe('MEMBERS_UNKNOWN_MEMBER')
   expect(await codeOf({ kind: 'remove', nodeId: id(7) })).toBe('MEMBERS_UNKNOWN_MEMBER')
   expect(await codeOf({ kind: 'replaceAll', voters: [], learners: [] })).toBe('MEMBERS_MALFORMED')

@@ -134,6 +134,11 @@ export class RaftStorage {
     return this.#wal.spaceLow
   }
 
+  /** Even the room reserved for decisions is nearly used up. */
+  get reserveLow(): boolean {
+    return this.#wal.reserveLow
+  }
+
   /** What this node durably knows of its peers. */
   get peers(): ReadonlyMap<NodeId, PeerRecord> {
     return this.#peers

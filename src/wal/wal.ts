@@ -179,6 +179,15 @@ export class Wal {
     return oldest === undefined ? 0 : Math.max(0, this.#clock.monotonicMs() - oldest.sinceMs)
   }
 
+  /**
+   * Whether even the reserve is nearly used up: less than half a segment is left, and no further one can be made. Only
+   * what is tiny and can't wait should be appended then: when nothing is left at all, the log fails.
+   */
+  get reserveLow(): boolean {
+    const last = this.#segments.at(-1)!
+    return this.#spares.low && last.base + last.size - this.#endOfPending() < this.#segmentBytesMax / 2
+  }
+
   get stats(): WalStats {
     return {
       appends: this.#appends,
