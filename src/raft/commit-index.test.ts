@@ -53,6 +53,17 @@ test('of two configurations in one message, the second is written behind the pro
   expect(writes.map(({ entries: written }) => written.map(({ index }) => Number(index)))).toEqual([[1, 2], [3]])
 })
 
+test('a configuration in force is on disk as committed: of two voters, the one that is left needs no vote of the other', () => {
+  const two = simpleConfiguration([id(1), id(2)])
+  const node = new OneNode(recoveredLog([], { currentTerm: term(1) }), { configuration: two })
+  const alone = { ...simpleConfiguration([id(1)]), retired: [id(2)] }
+  const data = encodeConfiguration({ configuration: alone, context: new Uint8Array(0) })
+  const entry: Entry = { term: term(1), index: at(1), kind: EntryKind.configuration, data }
+  node.receive(append({ entries: [entry] }))
+  const effects = node.receive(append({ prevLogIndex: at(1), prevLogTerm: term(1), leaderCommit: at(1) }))
+  expect(writesOf(effects)).toMatchObject([{ hardState: { commitIndex: 1 }, entries: [] }])
+})
+
 test('a hard state calls nothing committed that the same write replaces: a crash may come in between', () => {
   const node = new OneNode(recoveredLog([1, 1, 1], { currentTerm: term(1) }))
   const message = append({ term: term(2), prevLogIndex: at(1), prevLogTerm: term(1), leaderCommit: at(3) })

@@ -71,6 +71,9 @@ function apply(core: Core, entries: readonly Entry[]): void {
     const { configuration, context } = decodeConfiguration(entry.data)
     core.outbox.emit({ kind: 'configurationChanged', configuration, context, index: entry.index })
     adoptConfiguration(core, configuration, offset(entry.index, -1))
+    // A node that restarted with the configuration before could need the vote of one that was removed and is gone: of
+    // two voters, the one that is left would wait for the other for ever.
+    core.outbox.writeCommitIndex()
     from = at + 1
   }
   if (from < entries.length) handOver(core, from === 0 ? entries : entries.slice(from))

@@ -30,6 +30,7 @@ interface WriteContext {
 export class Outbox {
   #effects: RaftEffect[] = []
   #hardStateChanged = false
+  #commitIndexWanted = false
   #entries: readonly Entry[] = NO_ENTRIES
   #unlocks: RaftMessage[] = []
 
@@ -66,9 +67,14 @@ export class Outbox {
     this.#entries = entries
   }
 
+  /** A configuration came in force: that it is committed must be on disk behind the entries of this step. */
+  writeCommitIndex(): void {
+    this.#commitIndexWanted = true
+  }
+
   /** True when this step has something to write so far. */
   get hasWrite(): boolean {
-    return this.#hardStateChanged || this.#entries.length > 0
+    return this.#hardStateChanged || this.#commitIndexWanted || this.#entries.length > 0
   }
 
   /** Hands over everything gathered since the last call. The writes come first: the disk is the slowest part. */
@@ -86,18 +92,28 @@ export class Outbox {
    */
   #takeWrites(context: WriteContext): WriteEffect[] {
     const parts = partsOf(this.#entries)
+    const before = parts.map((entries, at) => {
+      const isWanted = at === 0 && (this.#hardStateChanged || this.#commitIndexWanted)
+      const isNeeded = entries[0]?.kind === EntryKind.configuration
+      return isWanted || isNeeded ? hardStateBefore(entries, context.hardState) : undefined
+    })
+    if (this.#commitIndexWanted && before.at(-1)?.commitIndex !== context.hardState.commitIndex) {
+      // The hard state before the entries could not call them committed yet.
+      parts.push(NO_ENTRIES)
+      before.push(context.hardState)
+    }
     const unlocks = this.#unlocks
-    const writes = parts.map((entries, at): WriteEffect => {
-      const withHardState = (at === 0 && this.#hardStateChanged) || entries[0]?.kind === EntryKind.configuration
-      return {
+    const writes = parts.map(
+      (entries, at): WriteEffect => ({
         kind: 'write',
         writeId: context.beginWrite(entries.at(-1)?.index ?? NO_INDEX),
         term: context.term,
-        hardState: withHardState ? hardStateBefore(entries, context.hardState) : undefined,
+        hardState: before[at],
         entries,
         unlocks: at === parts.length - 1 ? unlocks : [],
-      }
-    })
+      }),
+    )
+    this.#commitIndexWanted = false
     this.#hardStateChanged = false
     this.#entries = NO_ENTRIES
     this.#unlocks = []
@@ -116,7 +132,7 @@ function hardStateBefore(entries: readonly Entry[], hardState: HardState): HardS
 }
 
 /** Cuts `entries` before each configuration entry. At least one part, of no entries if there are none. */
-function partsOf(entries: readonly Entry[]): readonly (readonly Entry[])[] {
+function partsOf(entries: readonly Entry[]): (readonly Entry[])[] {
   const parts: (readonly Entry[])[] = []
   let begin = 0
   for (let at = 1; at < entries.length; at++) {
