@@ -282,7 +282,9 @@ export class Replica implements DecisionLog {
   /** The members, as this node sees them. */
   members(): MembersView {
     const connected = new Set(this.#links.states.flatMap((peer) => (peer.connected ? [peer.nodeId] : [])))
-    return viewMembers(this.#members, this.#driver.status(), (nodeId) => connected.has(nodeId))
+    const view = viewMembers(this.#members, this.#driver.status(), (nodeId) => connected.has(nodeId))
+    // Its own log may not say so: then the others have told it.
+    return { ...view, removed: view.removed || this.#removed }
   }
 
   /** Where a member is reached, as `host:port`. */

@@ -94,3 +94,12 @@ test('a key that is missing is called missing', () => {
 test('a missing file is refused with what to do', () => {
   expect(() => loadConfig(join(directory, 'absent.yaml'))).toThrow(/can't be read .* check the path/)
 })
+
+test('a node that joins needs a member to turn to, and a place to listen', () => {
+  const joining = `${good.replace('node: 1', 'node: 4')}join: true\n`
+  expect(mistakeIn(joining)).toMatch(/listen: is missing: a node that joins and is not among the members/)
+  expect(loadConfig(file(`${joining}listen: 127.0.0.1:7404\n`))).toMatchObject({ node: 4, join: true })
+  expect(mistakeIn(`${good}join: true\n`)).toMatch(/members: a node that joins needs the address of a member/)
+  expect(mistakeIn(good.replace('node: 1', 'node: 4'))).toMatch(/node 4 is not among the members/)
+  expect(loadConfig(file(good)).join).toBe(false)
+})
