@@ -79,8 +79,12 @@ function describeSnapshot({ header, fileBytes }: NonNullable<DirectoryReport['sn
 }
 
 function printDamage({ logDamage, snapshotDamage, lacks, doubtful }: DirectoryReport): void {
-  for (const error of [...(logDamage === undefined ? [] : [logDamage]), ...snapshotDamage])
-    console.log(stdoutColors.red(`\n${error.message}`))
+  if (logDamage !== undefined) {
+    const { file, offset } = logDamage
+    const words = `The log is damaged: ${file}, from byte ${offset} on. All before it was read; nothing behind it counts.`
+    console.log(stdoutColors.red(`\n${words}`))
+  }
+  for (const { message } of snapshotDamage) console.log(stdoutColors.red(`\n${message}`))
   if (lacks !== undefined) {
     console.log(
       stdoutColors.red(

@@ -62,7 +62,7 @@ function row({ address, status }: Answer, leader: NodeStatus | undefined): reado
   return [
     String(status.node),
     address,
-    status.role === 'leader' && !status.serving ? 'leader (starting)' : status.role,
+    roleOf(status),
     String(status.term),
     String(status.commitIndex),
     String(status.lastApplied),
@@ -71,6 +71,11 @@ function row({ address, status }: Answer, leader: NodeStatus | undefined): reado
     describeBytes(status.residentBytes),
     describeMs(status.uptimeMs),
   ]
+}
+
+function roleOf({ removed, role, serving }: NodeStatus): string {
+  if (removed) return 'removed'
+  return role === 'leader' && !serving ? 'leader (starting)' : role
 }
 
 function printTransactions({ cluster, transactions, resources }: NodeStatus): void {
