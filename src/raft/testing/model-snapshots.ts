@@ -110,6 +110,8 @@ export class ModelSnapshots {
   send(to: NodeId, term: Term): void {
     const { disk, raft, world } = this.#node
     const snapshot = disk.snapshot
+    // It lost the leadership in the very step that asked.
+    if (raft!.status().role !== 'leader') return
     assert(snapshot !== undefined && snapshot.position.index >= raft!.status().baseIndex, 'a snapshot covers the base')
     const follower = raft!.status().followers.find((progress) => progress.nodeId === to)
     assert(follower !== undefined && follower.matchIndex < raft!.status().baseIndex, 'who has the base needs nothing')
