@@ -1,6 +1,6 @@
 import { randomFillSync } from 'node:crypto'
 import { type Clock, systemClock } from '../base/index.ts'
-import type { CoordinatorOptions } from '../coordinator/index.ts'
+import type { CoordinatorOptions, ParticipantPort } from '../coordinator/index.ts'
 import type { RaftTap, ReplicaTuning } from '../replica/index.ts'
 import type { Resource } from '../resources/index.ts'
 import { type Network, type TlsOptions, tcpNetwork } from '../transport/index.ts'
@@ -28,6 +28,8 @@ export interface ServerSeams {
   readonly tuning: Partial<ReplicaTuning>
   /** The same of the coordinator. */
   readonly coordination: Partial<CoordinatorOptions>
+  /** How participants in other processes are reached; there are none without it. */
+  readonly participants: ParticipantPort | undefined
   /** Looks on while the log's core works. */
   readonly tap: RaftTap | undefined
   /** Speaks an older minor version of the protocol: for fleets in the middle of an upgrade. */
@@ -53,6 +55,7 @@ export function chooseSeams(given: Partial<ServerSeams>, tls: TlsOptions | undef
     residentBytes: given.residentBytes ?? process.memoryUsage.rss,
     tuning: given.tuning ?? {},
     coordination: given.coordination ?? {},
+    participants: given.participants,
     tap: given.tap,
     protocolMinor: given.protocolMinor,
     openResources: resources === undefined ? openResources : async () => resources,

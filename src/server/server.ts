@@ -83,6 +83,7 @@ export class CoordinatorServer {
       seed: drawSeed(seams),
       options: { keepMs, keepCount, openMax, ...seams.coordination },
       logger,
+      ...(seams.participants !== undefined && { participants: seams.participants }),
       observers: [
         { leading: () => this.#announceLeader(config.node), following: (leader) => this.#announceLeader(leader) },
       ],

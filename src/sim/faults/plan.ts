@@ -9,7 +9,7 @@ import type { Fault } from './fault.ts'
 export interface Plan {
   readonly seed: number
   readonly fleet: FleetOptions
-  readonly workload: WorkloadSize & { readonly kind: 'decisions' | 'bank' }
+  readonly workload: WorkloadSize & { readonly kind: 'decisions' | 'bank' | 'raw' }
   readonly faults: readonly Fault[]
   /** When the faults end. */
   readonly faultsMs: number
@@ -40,7 +40,7 @@ export function planOf(seed: number): Plan {
       resolver: { scanMs: 1_000, graceMs: prng.pick([200, 1_000]) },
     },
     workload: {
-      kind: prng.pick(['decisions', 'bank', 'bank'] as const),
+      kind: prng.pick(['decisions', 'bank', 'bank', 'raw'] as const),
       applications,
       transactions: Math.round((faultsMs / 1_000) * prng.pick([2, 10, 40])),
       durationMs: faultsMs,

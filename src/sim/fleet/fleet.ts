@@ -1,12 +1,11 @@
 import { type ClusterId, type NodeId, parseClusterId, parseNodeId, parseTxid } from '../../base/index.ts'
 import type { CoordinatorOptions } from '../../coordinator/index.ts'
 import type { ReplicaTuning } from '../../replica/index.ts'
-import type { Resource } from '../../resources/index.ts'
 import type { CoordinatorServer, ServerConfig } from '../../server/index.ts'
 import { codeOf, isRefusedForGood } from '../checks/fatal-errors.ts'
 import { LedgerChecks } from '../checks/ledger-checks.ts'
 import { RaftChecks } from '../checks/raft-checks.ts'
-import type { CoordinatorView, FleetView, SimProcess } from '../kernel/types.ts'
+import type { CoordinatorView, FleetView, SimProcess, Workload } from '../kernel/types.ts'
 import type { SimWorld } from '../kernel/world.ts'
 import { type FleetSettings, SimNode } from './node.ts'
 
@@ -35,7 +34,7 @@ export class SimFleet implements FleetView {
   readonly #world: SimWorld
   readonly #ledgerChecks: LedgerChecks
   readonly #settings: FleetSettings
-  #resources: (process: SimProcess) => readonly Resource<unknown>[] = () => []
+  #workload: Pick<Workload, 'resources' | 'participantPort'> = { resources: () => [] }
 
   constructor(world: SimWorld, options: FleetOptions) {
     this.#world = world
@@ -47,7 +46,8 @@ export class SimFleet implements FleetView {
       ...options,
       clusterId: this.clusterId,
       members,
-      resources: (process: SimProcess) => this.#resources(process),
+      resources: (process: SimProcess) => this.#workload.resources(process),
+      participants: (process: SimProcess) => this.#workload.participantPort?.(process),
     }
     this.nodes = members.map((member) => this.#make(member, false))
   }
@@ -67,9 +67,9 @@ export class SimFleet implements FleetView {
     return this.nodes.find(({ server }) => server?.coordinator.isLeading === true)
   }
 
-  /** @param resources what each coordinator's resolver looks after */
-  start(resources: (process: SimProcess) => readonly Resource<unknown>[]): void {
-    this.#resources = resources
+  /** @param workload says what each coordinator's resolver looks after, and whom it asks for votes */
+  start(workload: Pick<Workload, 'resources' | 'participantPort'>): void {
+    this.#workload = workload
     for (const node of this.nodes) node.start()
   }
 

@@ -1,5 +1,5 @@
 import { type ClusterId, type NodeId, type Prng, toError } from '../../base/index.ts'
-import type { CoordinatorOptions } from '../../coordinator/index.ts'
+import type { CoordinatorOptions, ParticipantPort } from '../../coordinator/index.ts'
 import type { ReplicaTuning } from '../../replica/index.ts'
 import type { Resource } from '../../resources/index.ts'
 import { CoordinatorServer, type ServerConfig } from '../../server/index.ts'
@@ -21,6 +21,7 @@ export interface FleetSettings {
   /** What all of them speak at first. */
   readonly protocolMinor: number
   readonly resources: (process: SimProcess) => readonly Resource<unknown>[]
+  readonly participants: (process: SimProcess) => ParticipantPort | undefined
 }
 
 /** How long a supervisor waits before it starts a coordinator that ended by itself. */
@@ -131,7 +132,7 @@ export class SimNode {
   }
 
   async #main(process: Process): Promise<void> {
-    const { clusterId, members, tuning, coordination, resources } = this.#settings
+    const { clusterId, members, tuning, coordination, resources, participants } = this.#settings
     const nodeChecks = this.#checks.tap(this.nodeId, () => process.alive)
     try {
       const server = await CoordinatorServer.start(this.#config(), nodeLogger(this.#world, process), {
@@ -141,6 +142,7 @@ export class SimNode {
         randomFill: process.randomFill,
         later: process.later,
         resources: resources(process),
+        participants: participants(process),
         residentBytes: () => 0,
         tuning,
         coordination,

@@ -1,4 +1,5 @@
 import type { Clock, ClusterId, NodeId, Prng } from '../../base/index.ts'
+import type { ParticipantPort } from '../../coordinator/index.ts'
 import type { Resource } from '../../resources/index.ts'
 import type { Network } from '../../transport/index.ts'
 
@@ -155,6 +156,8 @@ export interface WorkloadSize {
 export interface Workload {
   /** Resources for a coordinator's resolver: the production adapters over pools of simulated drivers that live in `process`. */
   readonly resources: (process: SimProcess) => readonly Resource<unknown>[]
+  /** How a coordinator in `process` reaches participants in other processes, if there are any. */
+  readonly participantPort?: (process: SimProcess) => ParticipantPort
   /** Processes that the fault schedule may crash, restart, pause and cut off, besides the coordinators. */
   readonly victims: readonly Victim[]
   /** Starts the databases and applications. Called once, before the coordinators start. */

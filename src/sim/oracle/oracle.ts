@@ -2,12 +2,14 @@ import { Answers } from './answers.ts'
 import { Branches } from './branches.ts'
 import type { Checker } from './checker.ts'
 import { Effects } from './effects.ts'
+import { Votes } from './votes.ts'
 
 /** Knows every answer ever given to every client and every state of every database, and says when they do not fit. */
 export class Oracle {
   readonly answers: Answers
   readonly branches: Branches
   readonly effects: Effects
+  readonly votes: Votes
   readonly #checker: Checker
 
   constructor(checker: Checker) {
@@ -15,6 +17,7 @@ export class Oracle {
     this.answers = new Answers(checker)
     this.branches = new Branches(checker)
     this.effects = new Effects(checker)
+    this.votes = new Votes(checker)
   }
 
   /** P3: what clients heard, against how the prepared branches of the same transactions ended. Call it at the end. */

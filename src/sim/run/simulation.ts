@@ -6,7 +6,7 @@ import type { Plan } from '../faults/plan.ts'
 import { SimFleet } from '../fleet/fleet.ts'
 import type { MakeWorkload } from '../kernel/types.ts'
 import { type Failure, type Note, SimWorld } from '../kernel/world.ts'
-import { BankWorkload } from '../workload/index.ts'
+import { BankWorkload, RawWorkload } from '../workload/index.ts'
 
 /** What a run came to. */
 export interface RunReport {
@@ -29,6 +29,7 @@ export interface RunOptions {
 const WORKLOADS: Record<Plan['workload']['kind'], MakeWorkload> = {
   decisions: (...parts) => new DecisionsWorkload(...parts),
   bank: (...parts) => new BankWorkload(...parts),
+  raw: (...parts) => new RawWorkload(...parts),
 }
 
 /** How often the world is asked whether it has come to rest. */
@@ -52,7 +53,7 @@ export async function simulate(plan: Plan, options: RunOptions = {}): Promise<Ru
     workload.checkStep()
   }
   workload.start()
-  fleet.start(workload.resources)
+  fleet.start(workload)
   injector.start()
   await world.run(plan.faultsMs)
   if (!world.failed) {
