@@ -135,6 +135,12 @@ test('a removed follower hears of it, stops by itself, and disturbs nobody', asy
   await expect(gone.replica.readBarrier()).rejects.toMatchObject({ code: 'NODE_REMOVED', retryable: false })
   leader.propose('without it')
   await eventually('applied', () => leader.recorder.applied.includes('without it'))
+  // It knows it for good: nobody is there any more who could tell it.
+  await fleet.stopAll()
+  await fleet.start(gone.nodeId)
+  const again = fleet.nodes.get(gone.nodeId)!
+  await eventually('it knows', () => again.replica.status().removed)
+  expect(again.replica.members()).toMatchObject({ removed: true })
 })
 
 test('a node that was removed while it was away hears NODE_REMOVED when it comes back', async () => {

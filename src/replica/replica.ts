@@ -227,6 +227,9 @@ export class Replica implements DecisionLog {
     // Stopped meanwhile.
     if (this.#isStopped) return
     this.#applier.start(handler)
+    // What the directory remembers may be that this node was removed.
+    this.#leaveIfRetired()
+    if (this.#removed) return
     if (this.#options.network !== undefined) this.#takePart()
     // A group of one has nobody to wait for.
     if (isAlone(this.#members, this.#options.nodeId)) this.#driver.tick(2 * electionTimeoutTicksOf(this.#tuning))
@@ -425,7 +428,8 @@ export class Replica implements DecisionLog {
   }
 
   #giveWay(why: string): void {
-    const { logger } = this.#options
+    const { logger, nodeId } = this.#options
+    if (isAlone(this.#members, nodeId)) return
     const details = {
       oldestWriteMs: Math.round(this.#storage.oldestWriteAgeMs),
       bytesOnDisk: this.#storage.bytesOnDisk,
