@@ -28,9 +28,9 @@ export const STORAGE_MUTANTS: readonly Mutant[] = [
   mutant(
     'damaged-middle-cut-off',
     'damage in the midst of the log is taken for a torn end, and everything behind it is cut',
-    'src/wal/recovery.ts',
-    "    if (after >= 0) {\n      throw this.#damage(segment, scan.bad, `bad bytes, followed by a valid batch at byte ${after}`, 'beforeLastMark')\n    }\n",
-    '    void after\n',
+    'src/wal/log-reader.ts',
+    '    if (after >= 0) {\n',
+    '    if (after >= 0 && segment === undefined) {\n',
   ),
   mutant(
     'checksum-not-checked',
