@@ -14,7 +14,8 @@ export interface DialOptions {
   readonly host: string
   readonly port: number
   readonly tls?: TlsOptions
-  readonly hello: Hello
+  /** What to say. A function is asked once the stream is open: what a hello claims must not grow old while a dial hangs. */
+  readonly hello: Hello | (() => Hello)
   readonly clock: Clock
   readonly limits?: Partial<ConnectionLimits>
   /** Gives up; the promise rejects with its reason. Without effect once the connection is open. */
@@ -54,7 +55,8 @@ async function connect(options: DialOptions, limits: ConnectionLimits): Promise<
 }
 
 function greet(stream: ByteStream, options: DialOptions, limits: ConnectionLimits): Promise<Connection> {
-  const { hello, clock, signal } = options
+  const { clock, signal } = options
+  const hello = typeof options.hello === 'function' ? options.hello() : options.hello
   return new Promise((resolve, reject) => {
     const onAbort = () => settle(() => reject(toError(signal?.reason)))
     const settle = (finish: () => void) => {

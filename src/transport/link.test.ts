@@ -46,6 +46,24 @@ test('a link comes up, carries messages and refuses them while it is down', asyn
   expect(seen).toEqual([{ kind: 'leader', leader: undefined }])
 })
 
+test('a hello is made when the stream is open: what it claims does not grow old while the dial hangs', async () => {
+  const network = memoryNetwork()
+  const greeted: string[] = []
+  const accept = ({ name }: typeof hello) => {
+    greeted.push(name)
+    return welcome
+  }
+  await world.listen({ network, accept })
+  network.cut(world.port)
+  let name = 'when the dial began'
+  makeLink({ network, port: world.port, hello: () => ({ ...hello, name }) })
+  await new Promise(setImmediate)
+  name = 'when the stream opened'
+  network.mend(world.port)
+  await until(() => events.includes('up'))
+  expect(greeted).toEqual(['when the stream opened'])
+})
+
 test('a link comes back after the other side went away and returned', async () => {
   await world.listen()
   const { port } = world

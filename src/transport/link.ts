@@ -10,7 +10,7 @@ const BACKOFF_MS_MAX = 5000
 const STEADY_MS = 1000
 
 export interface LinkOptions extends Omit<DialOptions, 'hello' | 'signal'> {
-  /** Asked anew for each attempt: identity and term of knowledge may have changed. */
+  /** Asked anew for each open stream: identity and term of knowledge may have changed. */
   readonly hello: () => Hello
   /** Seeds the jitter of the back-off; a different one for each link, so that a fleet does not come back in step. */
   readonly seed: number
@@ -70,8 +70,7 @@ export class Link {
 
   #dial(): void {
     this.#retry = undefined
-    const { hello, ...rest } = this.#options
-    dial({ ...rest, hello: hello(), signal: this.#stop.signal }).then(
+    dial({ ...this.#options, signal: this.#stop.signal }).then(
       (connection) => this.#up(connection),
       (error: unknown) => this.#failed(toError(error)),
     )
