@@ -2,6 +2,7 @@ import { crc32 } from 'node:zlib'
 import type { NodeId } from '../../base/index.ts'
 import type { Entry, Raft, RaftEffect, RaftMessage, RecoveredState, WriteEffect } from '../../raft/index.ts'
 import type { RaftTap } from '../../replica/index.ts'
+import { Configurations } from './configurations.ts'
 import { NodeLog } from './node-log.ts'
 
 /** Where a broken promise is reported. */
@@ -32,8 +33,12 @@ export class RaftChecks {
   readonly #committedIn: number[] = []
   readonly #logs = new Map<NodeId, NodeLog>()
 
-  constructor(world: CheckWorld) {
+  /** Who counts. */
+  readonly configurations: Configurations
+
+  constructor(world: CheckWorld, voters: readonly NodeId[]) {
     this.#world = world
+    this.configurations = new Configurations(voters)
   }
 
   /** The highest index that any node applied. */
@@ -53,7 +58,10 @@ export class RaftChecks {
       },
       stepped: (effects) => {
         if (!alive() || core === undefined) return
-        for (const effect of effects) this.#effect(nodeId, core, effect)
+        for (const effect of effects) {
+          this.configurations.look(effect)
+          this.#effect(nodeId, core, effect)
+        }
         const status = core.status()
         if (status.commitIndex < commitIndex) {
           this.#world.fail(

@@ -1,4 +1,5 @@
 import type { NodeId } from '../../base/index.ts'
+import type { Majorities } from '../checks/configurations.ts'
 import type { SimNode } from '../fleet/node.ts'
 
 /**
@@ -7,11 +8,16 @@ import type { SimNode } from '../fleet/node.ts'
  */
 export class FaultAtlas {
   readonly #nodes: () => readonly SimNode[]
+  readonly #majorities: () => Majorities
   /** The run of each damaged node in which it happened. */
   readonly #damaged = new Map<NodeId, number>()
+  /** Changes of the members that operators are trying: until they are done nobody knows who will count. */
+  #changes = 0
 
-  constructor(nodes: () => readonly SimNode[]) {
+  /** @param majorities every set of voters that counts, or may count soon */
+  constructor(nodes: () => readonly SimNode[], majorities: () => Majorities) {
     this.#nodes = nodes
+    this.#majorities = majorities
   }
 
   /** True while the node's copies may be less than it promised. */
@@ -20,15 +26,23 @@ export class FaultAtlas {
     return this.#damaged.has(node.nodeId)
   }
 
+  /** Whether all nodes hold what they promised: then members may be changed without losing count. */
+  get isWhole(): boolean {
+    this.#refresh()
+    return this.#damaged.size === 0
+  }
+
   /** Whether a disk may be harmed now. A node that is damaged already may not: nobody could tell when it is well again. */
   mayDamage(node: SimNode): boolean {
     this.#refresh()
-    const voters = this.#voters()
-    if (!voters.includes(node.nodeId) || this.#damaged.has(node.nodeId)) return false
+    const { nodeId } = node
     // An old release neither knows doubt nor rebuilds: there damage waits for an operator.
-    if (this.#nodes().some(({ isGone, protocolMinor }) => !isGone && protocolMinor === 0)) return false
-    const harmed = voters.filter((voter) => this.#damaged.has(voter)).length
-    return harmed + 1 <= Math.floor((voters.length - 1) / 2)
+    const hasOld = this.#nodes().some(({ isGone, protocolMinor }) => !isGone && protocolMinor === 0)
+    if (hasOld || this.#changes > 0 || this.#damaged.has(nodeId)) return false
+    return this.#majorities().every((voters) => {
+      const harmed = voters.filter((voter) => voter === nodeId || this.#damaged.has(voter)).length
+      return voters.includes(nodeId) && harmed <= Math.floor((voters.length - 1) / 2)
+    })
   }
 
   /** Its durable bytes are about to be harmed. */
@@ -36,27 +50,27 @@ export class FaultAtlas {
     this.#damaged.set(node.nodeId, node.incarnation)
   }
 
-  /** The machine is gone for good, with all that it held. */
+  /** The machine is gone for good, with all that it held. It counts until it is no voter any more. */
   noteLoss(node: SimNode): void {
     this.#damaged.set(node.nodeId, Number.POSITIVE_INFINITY)
   }
 
-  #refresh(): void {
-    for (const node of this.#nodes()) {
-      const since = this.#damaged.get(node.nodeId)
-      if (since === undefined || node.incarnation <= since) continue
-      const status = node.server?.replica.status().raft
-      if (status !== undefined && !status.doubtful) this.#damaged.delete(node.nodeId)
+  /** Somebody begins to change the members; call the result when it is over. */
+  beginChange(): () => void {
+    this.#changes++
+    return () => {
+      this.#changes--
     }
   }
 
-  /** The smallest set of voters that any node that runs goes by: of two configurations the stricter counts. */
-  #voters(): readonly NodeId[] {
-    let voters: readonly NodeId[] = this.#nodes().map(({ nodeId }) => nodeId)
-    for (const { server } of this.#nodes()) {
-      const configured = server?.replica.status().raft.configuration.voters
-      if (configured !== undefined && configured.length > 0 && configured.length < voters.length) voters = configured
+  #refresh(): void {
+    const voters = new Set(this.#majorities().flat())
+    for (const node of this.#nodes()) {
+      const since = this.#damaged.get(node.nodeId)
+      if (since === undefined) continue
+      const status = node.incarnation > since ? node.server?.replica.status().raft : undefined
+      const isWell = status !== undefined && !status.doubtful
+      if (isWell || (since === Number.POSITIVE_INFINITY && !voters.has(node.nodeId))) this.#damaged.delete(node.nodeId)
     }
-    return voters
   }
 }

@@ -26,7 +26,10 @@ export class FaultContext {
   constructor(world: SimWorld, fleet: SimFleet, victims: readonly Victim[]) {
     this.world = world
     this.fleet = fleet
-    this.atlas = new FaultAtlas(() => fleet.nodes)
+    this.atlas = new FaultAtlas(
+      () => fleet.nodes,
+      () => fleet.raftChecks.configurations.all,
+    )
     this.#victims = new Map(victims.map((victim) => [victim.name, victim]))
   }
 

@@ -10,8 +10,8 @@ type Action<Kind extends FaultAction['kind']> = Extract<FaultAction, { kind: Kin
 
 /** How long an operator waits before it tries again. */
 const RETRY_MS = 150
-/** Members that an operator would have at most, and at least. */
-const MEMBERS_MAX = 7
+/** Machines that an operator would have at most, and voters at least. */
+const MACHINES_MAX = 7
 const VOTERS_MIN = 3
 
 export function transfer(context: FaultContext, { to }: Action<'transfer'>): void {
@@ -27,7 +27,7 @@ export function transfer(context: FaultContext, { to }: Action<'transfer'>): voi
 }
 
 export function addMember(context: FaultContext, { forMs }: Action<'addMember'>): void {
-  if (!mayChange(context) || membersOf(context).length >= MEMBERS_MAX) return
+  if (!mayChange(context) || machinesOf(context) >= MACHINES_MAX) return
   const node = context.fleet.addNode()
   new Procedure(context, forMs, [addAs(node), { kind: 'promote', nodeId: node.nodeId }]).begin()
 }
@@ -83,6 +83,7 @@ class Procedure {
   readonly #untilMs: number
   readonly #requests: readonly MembersRequest[]
   readonly #done: () => void
+  #over = (): void => {}
 
   constructor(context: FaultContext, forMs: number, requests: readonly MembersRequest[], done: () => void = () => {}) {
     this.#context = context
@@ -92,14 +93,19 @@ class Procedure {
   }
 
   begin(): void {
+    this.#over = this.#context.atlas.beginChange()
     this.#try(0)
   }
 
   #try(step: number): void {
     const { world, healed, fleet } = this.#context
     const request = this.#requests[step]
-    if (request === undefined) return this.#done()
-    if (healed || world.nowMs > this.#untilMs) return
+    if (request === undefined || healed || world.nowMs > this.#untilMs) {
+      this.#over()
+      this.#over = () => {}
+      if (request === undefined) this.#done()
+      return
+    }
     const { process, server } = fleet.leader ?? {}
     const again = (): void => this.#context.until(RETRY_MS, () => this.#try(step))
     if (process === undefined || server === undefined) return again()
@@ -107,14 +113,14 @@ class Procedure {
     world.dispatch(process, () => {
       server.replica.changeMembers(request).then(
         () => {
+          if (answered || !process.alive) return
           answered = true
-          if (!process.alive) return
           world.mark(`members: ${request.kind} done`)
           world.after(0, () => this.#try(step + 1))
         },
         (error: Error & { readonly code?: string }) => {
+          if (answered || !process.alive) return
           answered = true
-          if (!process.alive) return
           world.mark(`members: ${error.code ?? error.name}`)
           // Done by an earlier attempt whose answer was lost.
           world.after(0, () => (error.code === 'MEMBERS_UNCHANGED' ? this.#try(step + 1) : again()))
@@ -123,7 +129,8 @@ class Procedure {
     })
     // The leader may die, and its answer with it.
     this.#context.until(2_000, () => {
-      if (!answered) this.#try(step)
+      if (!answered) again()
+      answered = true
     })
   }
 }
@@ -140,9 +147,8 @@ function retire(context: FaultContext, node: SimNode): void {
   })
 }
 
-function membersOf({ fleet }: FaultContext): readonly NodeId[] {
-  const { voters = [], learners = [] } = fleet.leader?.server?.replica.status().raft.configuration ?? {}
-  return [...voters, ...learners]
+function machinesOf({ fleet }: FaultContext): number {
+  return fleet.nodes.filter(({ isGone }) => !isGone).length
 }
 
 /** A fleet of one has no operator, and an old release knows no changes. */
@@ -154,6 +160,5 @@ function mayChange({ fleet }: FaultContext): boolean {
 
 /** So many voters stay that one may be lost. */
 function isSpare({ fleet }: FaultContext, { nodeId }: SimNode): boolean {
-  const voters = fleet.leader?.server?.replica.status().raft.configuration.voters ?? []
-  return !voters.includes(nodeId) || voters.length > VOTERS_MIN
+  return fleet.raftChecks.configurations.all.every((voters) => !voters.includes(nodeId) || voters.length > VOTERS_MIN)
 }

@@ -38,10 +38,13 @@ export class SimFleet implements FleetView {
 
   constructor(world: SimWorld, options: FleetOptions) {
     this.#world = world
-    this.raftChecks = new RaftChecks(world)
     this.#ledgerChecks = new LedgerChecks(world)
     const members = Array.from({ length: options.nodes }, (_, i) => memberOf(i + 1))
     this.addresses = members.map(({ address }) => address)
+    this.raftChecks = new RaftChecks(
+      world,
+      members.map(({ id }) => id),
+    )
     this.#settings = {
       ...options,
       clusterId: this.clusterId,
