@@ -65,7 +65,9 @@ function addChange(command: Command): Command {
 async function list(flags: CoordinatorFlags): Promise<void> {
   const options = askOptions(flags)
   try {
-    const found = await askLeader(flags.coordinators, { method: 'members.list' }, options)
+    // An election takes less than that.
+    const patience = { unreachableMs: flags.timeout, refusedMs: 0 }
+    const found = await insist(flags.coordinators, { method: 'members.list' }, options, patience)
     if (flags.json) printJson(found)
     else print(found)
   } catch (error) {
