@@ -5,6 +5,5 @@ export {
   type SimMysqlPoolOptions,
   type SimMysqlPromiseConnection,
   type SimMysqlPromisePool,
-  type SimMysqlResult,
 } from './mysql2.ts'
 export { SimMariadb, type SimMariadbOptions } from './server.ts'
