@@ -10,6 +10,7 @@ import { writeSection } from './lib/page.ts'
 import type { Report, Run } from './lib/report.ts'
 import { benchMemory } from './memory.ts'
 import { benchRestart } from './restart.ts'
+import { benchSim } from './sim.ts'
 import { benchTransfer } from './transfer.ts'
 
 const BENCHES: Readonly<Record<string, (run: Run) => Promise<Report>>> = {
@@ -20,9 +21,10 @@ const BENCHES: Readonly<Record<string, (run: Run) => Promise<Report>>> = {
   failover: benchFailover,
   'catch-up': benchCatchUp,
   restart: benchRestart,
+  sim: benchSim,
 }
 
-const USAGE = `npm run bench -- [decisions] [transfer] [memory] [five] [failover] [catch-up] [restart] [options]
+const USAGE = `npm run bench -- [decisions] [transfer] [memory] [five] [failover] [catch-up] [restart] [sim] [options]
 
   --seconds <n>        how long each figure is measured (5)
   --transactions <n>   of the memory and restart benchmarks (1000000)
