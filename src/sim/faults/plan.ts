@@ -36,7 +36,11 @@ export function planOf(seed: number): Plan {
         ...drawSnapshots(prng),
       },
       protocolMinor: prng.pick([0, 1, 1, 1, 1]),
-      coordination: { batchBytesMax: 8 * 1024, completedBatchMax: 100 },
+      coordination: {
+        batchBytesMax: 8 * 1024,
+        completedBatchMax: 100,
+        ...drawForgetting(new Prng(seedOf(seed, 'forgetting'))),
+      },
       resolver: { scanMs: 1_000, graceMs: prng.pick([200, 1_000]) },
     },
     workload: {
@@ -49,6 +53,12 @@ export function planOf(seed: number): Plan {
     faultsMs,
     livenessMs: 60_000,
   }
+}
+
+/** Finished transactions forgotten as soon as that is safe; or kept for the whole run. */
+function drawForgetting(prng: Prng): FleetOptions['coordination'] {
+  if (prng.chance(0.6)) return {}
+  return { keepMs: 1_000, keepCount: prng.pick([0, 50]), fenceMs: prng.pick([2_000, 8_000]), watermarkPeriodMs: 500 }
 }
 
 /** Snapshots so often that followers fall behind them; or hardly ever. */

@@ -24,7 +24,6 @@ const PORT = 7400
 /** All coordinators: whole servers on machines of their own. */
 export class SimFleet implements FleetView {
   readonly clusterId: ClusterId = parseClusterId('sim')
-  readonly addresses: readonly string[]
   readonly nodes: SimNode[]
   /** Errors with which coordinators ended by themselves. */
   readonly fatals: { readonly node: string; readonly code: string; readonly atMs: number }[] = []
@@ -40,7 +39,6 @@ export class SimFleet implements FleetView {
     this.#world = world
     this.#ledgerChecks = new LedgerChecks(world)
     const members = Array.from({ length: options.nodes }, (_, i) => memberOf(i + 1))
-    this.addresses = members.map(({ address }) => address)
     this.raftChecks = new RaftChecks(
       world,
       members.map(({ id }) => id),
@@ -68,6 +66,11 @@ export class SimFleet implements FleetView {
   /** The coordinator that leads and says so, if there is one. */
   get leader(): SimNode | undefined {
     return this.nodes.find(({ server }) => server?.coordinator.isLeading === true)
+  }
+
+  /** What an operator writes into the configuration of an application that starts now: no coordinator that is gone for good. */
+  get addresses(): readonly string[] {
+    return this.nodes.filter(({ isGone }) => !isGone).map(({ address }) => address)
   }
 
   /** @param workload says what each coordinator's resolver looks after, and whom it asks for votes */

@@ -71,6 +71,8 @@ export class ScriptedParticipant implements Victim {
         if (message.kind !== 'outcome') return
         const { kind } = message.outcome
         if (kind === 'committed' || kind === 'aborted') this.#learn(message.txid, kind)
+        // It is still prepared here, and only an aborted transaction is forgotten before its branches acknowledge.
+        else if (kind === 'forgotten') this.#learn(message.txid, 'aborted')
       },
     })
     this.#run = { process, lines }
