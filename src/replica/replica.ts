@@ -1,15 +1,6 @@
 import { assert, InvariantError, type NodeId } from '../base/index.ts'
-import { Raft, type RaftEffect, type RaftEvent } from '../raft/index.ts'
-import {
-  type Connection,
-  type Endpoint,
-  type HandshakeRejectedError,
-  type Hello,
-  type NodeIdentity,
-  PROTOCOL_MINOR,
-  type Rejected,
-} from '../transport/index.ts'
-import { Admission } from './admission.ts'
+import { Raft, type RaftEffect } from '../raft/index.ts'
+import type { Connection, Hello, NodeIdentity, Rejected } from '../transport/index.ts'
 import { Applier } from './applier.ts'
 import type {
   DecisionLog,
@@ -18,14 +9,14 @@ import type {
   ProposeOptions,
   ProposeResult,
 } from './decision-log.ts'
-import { DiskWatch } from './disk-watch.ts'
+import { DiskRelief } from './disk-relief.ts'
 import { NotLeaderError, ProposalTooLargeError } from './errors.ts'
 import { LeadershipTransfer } from './leadership-transfer.ts'
-import { type ChangeOptions, MemberChanges } from './member-changes.ts'
+import type { ChangeOptions } from './member-changes.ts'
 import { NodeRemovedError } from './member-errors.ts'
-import { MemberList } from './member-list.ts'
 import type { MembersRequest } from './members-request.ts'
-import { type MembersView, viewMembers } from './members-view.ts'
+import type { MembersView } from './members-view.ts'
+import { bootstrapMembers, Membership } from './membership.ts'
 import {
   completeTuning,
   electionTimeoutTicksOf,
@@ -36,24 +27,17 @@ import {
   raftOptionsOf,
   tickMsOf,
 } from './options.ts'
-import { PeerIdentities } from './peer-identities.ts'
-import { PeerLinks } from './peer-links.ts'
-import { type ConfigurationEffect, RaftDriver } from './raft-driver.ts'
+import { RaftDriver } from './raft-driver.ts'
 import { RaftStorage } from './raft-storage.ts'
-import { randomBytes, randomName } from './randomness.ts'
+import { randomBytes } from './randomness.ts'
 import { ReadBarriers } from './read-barriers.ts'
-import type { PeerRecord } from './records.ts'
 import { Slices } from './slices.ts'
 import { SnapshotStream } from './snapshot-stream.ts'
 import { Snapshots } from './snapshots.ts'
-import { StoreRefusals } from './store-refusals.ts'
 import { Ticker } from './ticker.ts'
 
 /** How long a write of a leader may take before it hands over, in election timeouts. */
 const SLOW_DISK_TIMEOUTS = 2
-
-/** How often a leader whose disk is full looks for somebody else to lead. */
-const SEEK_ROOM_EVERY_MS = 30_000
 
 type RoleChange = Extract<RaftEffect, { kind: 'roleChanged' }>
 
@@ -75,25 +59,17 @@ export class Replica implements DecisionLog {
   readonly #options: ReplicaOptions
   readonly #tuning: ReplicaTuning
   readonly #storage: RaftStorage
-  readonly #identities: PeerIdentities
-  readonly #links: PeerLinks
-  readonly #admission: Admission
-  readonly #refusals = new StoreRefusals()
+  readonly #membership: Membership
   readonly #applier: Applier
   readonly #reads = new ReadBarriers()
   readonly #driver: RaftDriver
   readonly #snapshots: Snapshots
-  readonly #changes: MemberChanges
   readonly #transfer: LeadershipTransfer
-  readonly #diskWatch: DiskWatch
-  /** The name of this run (NodeRun). */
-  readonly #incarnation: number
-  #members: MemberList
+  readonly #relief: DiskRelief
   #ticker: Ticker | undefined
   #role: RoleChange['role'] = 'follower'
   #leader: NodeId | undefined
   #removed = false
-  #soughtRoomMs = Number.NEGATIVE_INFINITY
   #state: 'opened' | 'running' | 'stopped' = 'opened'
 
   private constructor(options: ReplicaOptions, tuning: ReplicaTuning, storage: RaftStorage) {
@@ -102,18 +78,26 @@ export class Replica implements DecisionLog {
     this.#options = options
     this.#tuning = tuning
     this.#storage = storage
-    this.#incarnation = randomName(options)
-    this.#members = initialMembers(options, storage)
-    this.#identities = new PeerIdentities(storage.peers)
+    this.#membership = new Membership({
+      replica: options,
+      storage,
+      status: () => this.#driver.status(),
+      isDoubtful: () => this.#driver.isDoubtful,
+      enqueue: (event) => this.#driver.enqueue(event),
+      schedule: () => this.#driver.schedule(),
+      onRemoved: () => this.#leave(),
+      onFatal,
+    })
+    const { members } = this.#membership
     this.#applier = new Applier({
       clock,
       later,
       applied: storage.applied,
-      members: this.#members,
+      members,
       onProgress: () => this.#snapshots.check(),
       onFatal,
     })
-    const raft = new Raft(raftOptionsOf(options, tuning, this.#members.configuration), storage.recovered)
+    const raft = new Raft(raftOptionsOf(options, tuning, members.configuration), storage.recovered)
     options.tap?.opened(raft, storage.recovered)
     if (storage.damage !== undefined) warnOfDamage(options.logger, storage.damage)
     this.#driver = new RaftDriver({
@@ -123,12 +107,12 @@ export class Replica implements DecisionLog {
       reads: this.#reads,
       uncommittedBytesMax: tuning.uncommittedBytesMax,
       later,
-      send: (message) => this.#links.send(message),
+      send: (message) => this.#membership.send(message),
       onRoleChanged: (effect) => this.#roleChanged(effect),
-      onConfiguration: (effect) => this.#configuration(effect),
+      onConfiguration: (effect) => this.#membership.configuration(effect),
       onSnapshot: (effect) => this.#snapshots.carryOut(effect),
       onTransferFailed: (effect) => this.#transfer.failed(effect),
-      takePeerRecords: (writes) => this.#takePeerRecords(writes),
+      takePeerRecords: (writes) => this.#membership.takePeerRecords(writes),
       onFatal,
       onStepped: options.tap && ((effects) => options.tap?.stepped(effects)),
       onSent: options.tap && ((message) => options.tap?.sent(message)),
@@ -143,47 +127,24 @@ export class Replica implements DecisionLog {
       enqueue: (event) => this.#driver.enqueue(event),
       send: (message) => this.#driver.send(message),
       status: () => raft.status(),
-      mayCompact: () => this.#members.nodeIds.every((nodeId) => this.#minorOf(nodeId) !== 0),
-      onMembers: (members) => this.#membersInForce(members),
+      mayCompact: () => this.#membership.members.nodeIds.every((nodeId) => this.#membership.minorOf(nodeId) !== 0),
+      onMembers: (installed) => this.#membership.inForce(installed),
       onFatal,
     })
-    this.#links = new PeerLinks({
-      replica: options,
-      protocolMinor: this.protocolMinor,
-      identities: this.#identities,
-      identity: () => this.identity(),
-      onMessage: (message) => this.#driver.enqueue({ kind: 'receive', message }),
-      onUnreachable: (peer) => this.#driver.enqueue({ kind: 'unreachable', peer }),
-      onAccepted: (peer) => this.#acceptedBy(peer),
-      onRejected: (peer, error) => this.#rejectedBy(peer, error),
-    })
-    this.#admission = new Admission({
-      replica: options,
-      identities: this.#identities,
-      members: () => this.#members,
-      self: () => this.identity(),
-      appliedIndex: () => raft.status().lastApplied,
-      conflictWith: (node) => this.#links.conflictWith(node),
-    })
-    const asked = {
+    this.#transfer = new LeadershipTransfer({
       nodeId: options.nodeId,
       clock,
       status: () => raft.status(),
-      minorOf: (nodeId: NodeId) => this.#minorOf(nodeId),
-      enqueue: (event: RaftEvent) => this.#driver.enqueue(event),
-    }
-    this.#transfer = new LeadershipTransfer(asked)
-    this.#changes = new MemberChanges({
-      ...asked,
-      hasNetwork: options.network !== undefined,
-      members: () => this.#members,
-      isConnected: (nodeId) => this.#links.isConnected(nodeId),
-      storeIdOf: (nodeId) => this.#storeIdOf(nodeId),
+      minorOf: (nodeId) => this.#membership.minorOf(nodeId),
+      enqueue: (event) => this.#driver.enqueue(event),
     })
-    this.#diskWatch = new DiskWatch({
+    this.#relief = new DiskRelief({
+      storage,
+      clock,
+      logger: options.logger,
       tickMs: tickMsOf(tuning),
       patienceTicks: SLOW_DISK_TIMEOUTS * electionTimeoutTicksOf(tuning),
-      oldestWriteMs: () => storage.oldestWriteAgeMs,
+      handOver: () => this.#transfer.transfer(),
     })
   }
 
@@ -227,12 +188,11 @@ export class Replica implements DecisionLog {
     // Stopped meanwhile.
     if (this.#isStopped) return
     this.#applier.start(handler)
-    // What the directory remembers may be that this node was removed.
-    this.#leaveIfRetired()
+    this.#membership.open()
     if (this.#removed) return
-    if (this.#options.network !== undefined) this.#takePart()
+    if (this.#options.network !== undefined) this.#startTicking()
     // A group of one has nobody to wait for.
-    if (isAlone(this.#members, this.#options.nodeId)) this.#driver.tick(2 * electionTimeoutTicksOf(this.#tuning))
+    if (this.#membership.isAlone) this.#driver.tick(2 * electionTimeoutTicksOf(this.#tuning))
   }
 
   propose(payload: Uint8Array, options: ProposeOptions = {}): ProposeResult {
@@ -267,14 +227,12 @@ export class Replica implements DecisionLog {
 
   /** What this node says of itself in hello and welcome, as of now. */
   identity(): NodeIdentity {
-    const { storeId, durableIndex } = this.#storage
-    const run = { incarnation: this.#incarnation, doubtful: this.#driver.isDoubtful }
-    return { nodeId: this.#options.nodeId, storeId, durableIndex, run }
+    return this.#membership.identity()
   }
 
   /** The minor version of the protocol to name in hello and welcome. */
   get protocolMinor(): number {
-    return this.#options.protocolMinor ?? PROTOCOL_MINOR
+    return this.#membership.protocolMinor
   }
 
   /** The leader, when one is known: itself only once it may answer. */
@@ -284,15 +242,14 @@ export class Replica implements DecisionLog {
 
   /** The members, as this node sees them. */
   members(): MembersView {
-    const connected = new Set(this.#links.states.flatMap((peer) => (peer.connected ? [peer.nodeId] : [])))
-    const view = viewMembers(this.#members, this.#driver.status(), (nodeId) => connected.has(nodeId))
+    const view = this.#membership.view()
     // Its own log may not say so: then the others have told it.
     return { ...view, removed: view.removed || this.#removed }
   }
 
   /** Where a member is reached, as `host:port`. */
   addressOf(nodeId: NodeId): string | undefined {
-    return this.#members.addressOf(nodeId)
+    return this.#membership.members.addressOf(nodeId)
   }
 
   /**
@@ -302,7 +259,7 @@ export class Replica implements DecisionLog {
    * @throws NotLeaderError, MembersRefusedError (nothing was done), MembersOutcomeUnknownError
    */
   async changeMembers(request: MembersRequest, options?: ChangeOptions): Promise<MembersView> {
-    await this.#changes.change(request, options)
+    await this.#membership.change(request, options)
     // In force here: the others learn it with the next message. Whoever is told "done" may stop nodes at once, so a round
     // of reads, which carries the commit index, makes sure that a majority was told as well.
     await this.readBarrier().catch(() => undefined)
@@ -332,21 +289,17 @@ export class Replica implements DecisionLog {
   acceptPeer(hello: Hello): undefined | Rejected {
     if (this.#state === 'stopped' || this.#removed)
       return { kind: 'rejected', code: 'SHUTTING_DOWN', message: 'the node takes part no more; try again later' }
-    const objection = this.#admission.judge(hello)
-    if (objection === undefined) this.#driver.schedule()
-    return objection
+    return this.#membership.judge(hello)
   }
 
   /** Takes over a connection whose hello `acceptPeer` accepted; its messages go to Raft. */
   addPeerConnection(connection: Connection): void {
-    const { remote } = connection
-    assert(remote.node !== undefined, 'a peer said who it is')
-    this.#links.accept(connection, remote.node.nodeId)
+    this.#membership.accept(connection)
   }
 
   status(): DecisionLogStatus {
     const { storeId, bytesOnDisk, spaceLow } = this.#storage
-    const { states: peers } = this.#links
+    const { peers } = this.#membership
     const { status: snapshot } = this.#snapshots
     return { raft: this.#driver.status(), storeId, bytesOnDisk, spaceLow, snapshot, peers, removed: this.#removed }
   }
@@ -378,9 +331,7 @@ export class Replica implements DecisionLog {
     return this.#state === 'stopped'
   }
 
-  /** Dials whom it knows, and lets time go by. */
-  #takePart(): void {
-    this.#dial()
+  #startTicking(): void {
     const tickMs = tickMsOf(this.#tuning)
     const ticksMax = Math.ceil(this.#tuning.heartbeatMs / tickMs)
     this.#ticker = new Ticker(this.#options.clock, tickMs, ticksMax, (ticks) => this.#tick(ticks))
@@ -389,9 +340,8 @@ export class Replica implements DecisionLog {
   #takeNoPart(): void {
     this.#ticker?.stop()
     this.#driver.stop()
-    this.#links.close()
+    this.#membership.close()
     this.#reads.refuseAll()
-    this.#changes.close()
     this.#transfer.close()
     // Whoever waits for its proposals hears that their outcome is not known here.
     this.#applier.following(undefined)
@@ -410,35 +360,8 @@ export class Replica implements DecisionLog {
   #tick(ticks: number): void {
     this.#driver.tick(ticks)
     if (this.#role !== 'leader') return
-    const status = this.#driver.status()
-    for (const { nodeId, matchIndex, doubtful } of status.followers) {
-      if (!doubtful) this.#identities.raise(nodeId, Math.min(matchIndex, status.commitIndex))
-    }
-    if (this.#diskWatch.tick(ticks)) this.#giveWay('stands still')
-    if (this.#storage.reserveLow) this.#seekRoom()
-  }
-
-  /** Not even decisions find room here any more. Another node may have some. */
-  #seekRoom(): void {
-    const nowMs = this.#options.clock.monotonicMs()
-    // If nobody has, the leadership would go round and round, and each new term takes some of the last room.
-    if (nowMs - this.#soughtRoomMs < SEEK_ROOM_EVERY_MS) return
-    this.#soughtRoomMs = nowMs
-    this.#giveWay('is full')
-  }
-
-  #giveWay(why: string): void {
-    const { logger, nodeId } = this.#options
-    if (isAlone(this.#members, nodeId)) return
-    const details = {
-      oldestWriteMs: Math.round(this.#storage.oldestWriteAgeMs),
-      bytesOnDisk: this.#storage.bytesOnDisk,
-    }
-    logger.warn(details, `the disk ${why}: handing the leadership over`)
-    this.#transfer.transfer().then(
-      (leader) => logger.info({ leader }, `node ${leader} took over from this one, whose disk ${why}`),
-      (error: Error) => logger.warn({ err: error }, `a leader whose disk ${why} goes on: ${error.message}`),
-    )
+    this.#membership.noteAcknowledged(this.#driver.status())
+    if (!this.#membership.isAlone) this.#relief.tick(ticks)
   }
 
   #roleChanged(effect: RoleChange): void {
@@ -448,76 +371,8 @@ export class Replica implements DecisionLog {
     this.#options.logger.info({ role, term, leader }, `${role} in term ${term}`)
     this.#transfer.roleChanged(effect)
     this.#snapshots.roleChanged(role === 'leader', term)
-    if (role !== 'leader') {
-      this.#changes.leadershipLost(leader)
-      this.#applier.following(leader)
-      this.#leaveIfRetired()
-    }
-  }
-
-  #configuration(effect: ConfigurationEffect): void {
-    if (effect.kind === 'configurationProposed') this.#changes.proposed(effect)
-    else if (effect.kind === 'configurationRefused') this.#changes.refused(effect)
-    else this.#membersInForce(this.#members.next(effect))
-  }
-
-  /** Other members count from now on. */
-  #membersInForce(members: MemberList): void {
-    const { logger, nodeId } = this.#options
-    const { configuration, index, forcedBecause } = members
-    this.#members = members
-    logger.info({ ...configuration, index, forcedBecause }, `the members are ${members.nodeIds.join(', ')}`)
-    for (const [member, { storeId }] of members.details)
-      if (storeId !== undefined && member !== nodeId) this.#identities.bind(member, storeId)
-    this.#changes.inForce(members)
-    if (this.#options.network === undefined || this.#state !== 'running') return
-    for (const gone of configuration.retired) this.#links.expel(gone)
-    this.#dial()
-    this.#leaveIfRetired()
-  }
-
-  /** A leader that is removed leads until its followers know that. */
-  #leaveIfRetired(): void {
-    if (this.#role !== 'leader' && this.#members.isRetired(this.#options.nodeId)) this.#leave()
-  }
-
-  #dial(): void {
-    const { members, nodeId } = this.#options
-    const endpoints = new Map<NodeId, Endpoint>(this.#members.details)
-    // Until it is a member itself, a node relies on its contacts; what it applies meanwhile is the group's past.
-    const isMember = this.#members.isMember(nodeId)
-    for (const member of members) {
-      const isMissing = !endpoints.has(member.nodeId) && this.#members.isMember(member.nodeId)
-      if (isMissing || (!isMember && !this.#members.isRetired(member.nodeId))) endpoints.set(member.nodeId, member)
-    }
-    endpoints.delete(nodeId)
-    this.#links.dial(endpoints)
-  }
-
-  #acceptedBy(peer: NodeId): void {
-    this.#refusals.acceptedBy(peer)
-    this.#driver.schedule()
-  }
-
-  #rejectedBy(peer: NodeId, error: HandshakeRejectedError): void {
-    if (error.peerCode === 'NODE_REMOVED') return this.#leave()
-    const contacts = this.#options.members.map((member) => member.nodeId).filter((id) => id !== this.#options.nodeId)
-    const reason = this.#refusals.refusedBy(peer, error, this.#members.configuration, contacts)
-    if (reason !== undefined) this.#fail(reason)
-  }
-
-  #minorOf(nodeId: NodeId): number | undefined {
-    return nodeId === this.#options.nodeId ? this.protocolMinor : this.#links.minorOf(nodeId)
-  }
-
-  #storeIdOf(nodeId: NodeId): string | undefined {
-    if (nodeId === this.#options.nodeId) return this.#storage.storeId
-    return this.#links.isConnected(nodeId) ? this.#identities.storeIdOf(nodeId) : undefined
-  }
-
-  #takePeerRecords(writes: boolean): readonly PeerRecord[] {
-    if (!writes && !this.#identities.isUrgent) return []
-    return this.#identities.takeUnsaved(this.#options.clock.monotonicMs())
+    if (role !== 'leader') this.#applier.following(leader)
+    this.#membership.roleChanged(effect)
   }
 
   #refused(reason: 'notLeader' | 'backPressure' | 'diskFull'): ProposeResult {
@@ -525,26 +380,10 @@ export class Replica implements DecisionLog {
   }
 }
 
-/** What a new directory begins with. */
-function bootstrapMembers({ members, join }: ReplicaOptions): MemberList {
-  return join === true ? MemberList.empty() : MemberList.bootstrap(members)
-}
-
-/** The members as of what the state machine has applied: by the directory, or by the configuration when that is new. */
-function initialMembers(options: ReplicaOptions, { configuration, recovered }: RaftStorage): MemberList {
-  if (configuration === undefined) return bootstrapMembers(options)
-  return MemberList.from({ ...configuration, index: recovered.lastApplied })
-}
-
 function warnOfDamage(logger: ReplicaLogger, damage: Error): void {
   const { code } = damage as { readonly code?: string }
   const what = 'this node lost a part of what it promised: it does not count until the others have made it whole again'
   logger.error({ err: damage, code }, `${what}. ${damage.message}`)
-}
-
-function isAlone({ configuration }: MemberList, nodeId: NodeId): boolean {
-  const { voters, votersOutgoing } = configuration
-  return voters.length === 1 && voters[0] === nodeId && votersOutgoing.length === 0
 }
 
 function checkMembers({ nodeId, members, network, join }: ReplicaOptions): void {
