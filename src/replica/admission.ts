@@ -31,6 +31,8 @@ type Objection = NodeNotMemberError | NodeRemovedError | NodeRunsTwiceError | Id
  */
 export class Admission {
   readonly #options: AdmissionOptions
+  /** Why each node was refused last: who comes again every few seconds is no news. */
+  readonly #refused = new Map<NodeId | undefined, string>()
 
   constructor(options: AdmissionOptions) {
     this.#options = options
@@ -43,8 +45,14 @@ export class Admission {
       return rejected('WRONG_CLUSTER', `this node belongs to cluster "${replica.clusterId}"`)
     const error =
       node === undefined ? new NodeNotMemberError('a peer must say which node it is') : this.#objectionTo(node)
-    if (error === undefined) return undefined
-    replica.logger.error({ peer: node?.nodeId, code: error.code }, `refused a peer: ${error.message}`)
+    if (error === undefined) {
+      this.#refused.delete(node?.nodeId)
+      return undefined
+    }
+    if (this.#refused.get(node?.nodeId) !== error.code) {
+      this.#refused.set(node?.nodeId, error.code)
+      replica.logger.error({ peer: node?.nodeId, code: error.code }, `refused a peer: ${error.message}`)
+    }
     return rejected(error.code, 'fact' in error ? error.fact : error.message)
   }
 
