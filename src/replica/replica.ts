@@ -297,6 +297,11 @@ export class Replica implements DecisionLog {
     this.#membership.accept(connection)
   }
 
+  /** The last entry that the state machine has applied. `status` tells up to which one they were handed to it. */
+  get appliedIndex(): number {
+    return this.#applier.appliedIndex
+  }
+
   status(): DecisionLogStatus {
     const { storeId, bytesOnDisk, spaceLow } = this.#storage
     const { peers } = this.#membership

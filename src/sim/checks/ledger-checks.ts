@@ -17,10 +17,8 @@ export class LedgerChecks {
 
   /** Call when a node has done something, between two of its macrotasks. */
   look(nodeId: NodeId, server: CoordinatorServer): void {
-    const { raft, removed } = server.replica.status()
-    // Who was removed applies nothing more, whatever its core was about to hand over.
-    if (removed === true) return
-    const index = raft.lastApplied
+    // Not the core's lastApplied: a node that stops, or is removed, drops what it was handed over.
+    const index = server.replica.appliedIndex
     if (this.#seen.get(server) === index) return
     this.#seen.set(server, index)
     const digest = server.coordinator.digest()
