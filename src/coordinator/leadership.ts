@@ -10,7 +10,7 @@ import {
   unreachable,
 } from '../base/index.ts'
 import type { DecisionLog } from '../replica/index.ts'
-import type { BranchRecord, Ledger, LedgerCommand, LedgerEffect, Outcome, Vote } from '../txn/index.ts'
+import type { BranchRecord, Knowledge, Ledger, LedgerCommand, LedgerEffect, Outcome, Vote } from '../txn/index.ts'
 import { CompletedBatch } from './completed-batch.ts'
 import { DecisionDelivery } from './decision-delivery.ts'
 import { type Dropped, OpenTransaction, type ReplyTo } from './open-transaction.ts'
@@ -175,7 +175,11 @@ export class Leadership {
   inquire({ txid, settle }: InquireRequest, reply: ReplyTo): Reply | undefined {
     if (this.#parts.ledger.isGuarded(txid)) return guardedRefusal()
     const open = this.#open.get(txid)
-    if (open?.round?.open) return { kind: 'outcome', outcome: { kind: 'preparing' } }
+    if (open?.round?.open) {
+      // Linearizable: another leader may have decided it meanwhile, and somebody may have heard so.
+      this.#readLinearizably(txid, reply)
+      return undefined
+    }
     if (open !== undefined) {
       open.wait(reply)
       return undefined
@@ -327,11 +331,17 @@ export class Leadership {
   }
 
   #readLinearizably(txid: Txid, reply: ReplyTo): void {
-    const { log, ledger, answer } = this.#parts
+    const { log, answer } = this.#parts
     log.readBarrier().then(
-      () => answer(reply, { kind: 'outcome', outcome: ledger.knowledge(txid) }),
+      () => answer(reply, { kind: 'outcome', outcome: this.#present(txid) }),
       () => answer(reply, refusal('NOT_LEADER', log.status().raft.leader)),
     )
+  }
+
+  /** What is known now. Votes are gathered from the moment in which `prepared` is proposed, so before the ledger has it. */
+  #present(txid: Txid): Knowledge {
+    const known = this.#parts.ledger.knowledge(txid)
+    return known.kind === 'unknown' && this.#open.get(txid)?.round?.open === true ? { kind: 'preparing' } : known
   }
 
   #overload(): Refusal | undefined {

@@ -178,7 +178,35 @@ test('a participant that asks while its vote is missing hears preparing', async 
   const txid = newTxid()
   bench.commit(txid, MIXED)
   await settle()
-  expect(bench.inquire(txid).word).toBe('preparing')
+  const inquiry = bench.inquire(txid)
+  await settle()
+  expect(inquiry.word).toBe('preparing')
+})
+
+test('preparing is said only by a leader that a majority has confirmed: another one may have decided', async () => {
+  const bench = await Bench.leading()
+  const txid = newTxid()
+  bench.commit(txid, MIXED)
+  await settle()
+  bench.log.held = true
+  const inquiry = bench.inquire(txid)
+  await settle()
+  expect(inquiry.word).toBe('nothing')
+  bench.log.follow()
+  await settle()
+  expect(inquiry.word).toBe('refused NOT_LEADER')
+})
+
+test('a transaction whose first record is not applied yet is preparing, not unknown', async () => {
+  const bench = await Bench.leading()
+  const txid = newTxid()
+  bench.log.held = true
+  bench.commit(txid, MIXED)
+  await settle()
+  bench.log.held = false
+  const inquiry = bench.inquire(txid, false)
+  await settle()
+  expect(inquiry.word).toBe('preparing')
 })
 
 test('a participant that votes after the decision is told it again at once', async () => {
