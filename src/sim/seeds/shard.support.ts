@@ -13,7 +13,7 @@ const SHARDS = 4
 export function testShard(shard: number): void {
   const seeds = [...range(FIXED_SEEDS), ...FAILED_SEEDS.map(({ seed }) => seed)]
   const mine = seeds.filter((_, i) => i % SHARDS === shard)
-  test(`no fault of ${mine.length} seeds breaks a promise`, { timeout: 300_000 }, async () => {
+  test(`no fault of ${mine.length} seeds breaks a promise`, { timeout: 900_000 }, async () => {
     const broken: string[] = []
     for (const seed of mine) {
       const { failure } = await simulate(planOf(seed))
