@@ -100,7 +100,8 @@ export class SimFleet implements FleetView {
       const { coordinator } = server
       const { leading, undeliveredCount, openCount, heuristicCount } = coordinator.status()
       const knowledge = (txid: string) => coordinator.knowledge(parseTxid(txid))
-      views.push({ nodeId, leading, knowledge, undeliveredCount, openCount, heuristicCount })
+      const transaction = (txid: string) => coordinator.transaction(parseTxid(txid))
+      views.push({ nodeId, leading, knowledge, transaction, undeliveredCount, openCount, heuristicCount })
     }
     return views
   }

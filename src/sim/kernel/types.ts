@@ -2,6 +2,7 @@ import type { Clock, ClusterId, NodeId, Prng } from '../../base/index.ts'
 import type { ParticipantPort } from '../../coordinator/index.ts'
 import type { Resource } from '../../resources/index.ts'
 import type { Network } from '../../transport/index.ts'
+import type { TransactionView } from '../../txn/index.ts'
 
 /**
  * The simulated world as its inhabitants see it. One seed decides everything: no inhabitant may read the machine's
@@ -136,6 +137,8 @@ export interface CoordinatorView {
   readonly leading: boolean
   /** Records of one transaction as this node's ledger knows them. */
   readonly knowledge: (txid: string) => { readonly kind: string }
+  /** The same as operators see it. */
+  readonly transaction: (txid: string) => TransactionView | undefined
   readonly undeliveredCount: number
   readonly openCount: number
   readonly heuristicCount: number

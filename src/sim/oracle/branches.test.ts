@@ -96,3 +96,22 @@ test('P3: a client that heard "committed" while the branches were rolled back is
     expect(failed).toEqual(['P3'])
   }
 })
+
+test('P1: a branch rolled back by hand against a decision to commit must be reported', () => {
+  const committed = { outcome: { kind: 'committed' } } as const
+  const forcedWith = (heuristics: readonly object[]): readonly string[] =>
+    checksFailedBy((oracle) => {
+      oracle.branches.prepared('t', 'flights#0')
+      oracle.branches.prepared('t', 'hotels#1')
+      oracle.branches.askedToCommit('t')
+      oracle.branches.force('t', 'flights#0', 'aborted')
+      oracle.branches.ended('t', 'flights#0', 'aborted')
+      oracle.branches.ended('t', 'hotels#1', 'committed')
+      oracle.answers.wantsCommit('t')
+      oracle.answers.heard('t', { by: 'a', heard: 'committed', askedMs: 0 })
+      oracle.checkAnswersAgainstBranches()
+      oracle.checkForced(() => ({ ...committed, heuristics }) as never)
+    })
+  expect(forcedWith([])).toEqual(['P1'])
+  expect(forcedWith([{ branch: 0, found: 'aborted' }])).toEqual([])
+})

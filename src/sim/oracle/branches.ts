@@ -12,10 +12,14 @@ type Phase = 'prepared' | 'empty' | Ended
  * - P1: no transaction has one branch committed and another one rolled back.
  * - P3: a prepared branch is committed only when somebody asked to commit its transaction.
  * - P4: a vote "commit" is given only of a branch that is prepared.
+ *
+ * What an administrator ends by hand is nobody's fault, but must be reported (P1): see `Oracle.checkForced`.
  */
 export class Branches {
   readonly #checker: Checker
   readonly #asked = new Set<string>()
+  readonly #open = new Map<string, { readonly txid: string; readonly where: string }>()
+  readonly #forced = new Map<string, { readonly where: string; readonly how: Ended }>()
   readonly #byTxid = new Map<string, Map<string, Phase>>()
 
   constructor(checker: Checker) {
@@ -33,11 +37,13 @@ export class Branches {
     const before = branches.get(where)
     if (before !== undefined) this.#checker.fail('P4', `${where} of ${txid} is prepared again; it was ${before}`)
     branches.set(where, 'prepared')
+    this.#open.set(`${where} of ${txid}`, { txid, where })
   }
 
   /** A prepared branch that wrote nothing is gone. */
   emptied(txid: string, where: string): void {
     this.#of(txid).set(where, 'empty')
+    this.#open.delete(`${where} of ${txid}`)
   }
 
   /** The database ended a prepared branch. */
@@ -48,6 +54,8 @@ export class Branches {
       this.#checker.fail('P4', `${where} of ${txid} is ${how} and was ${before ?? 'never prepared'}`)
     }
     branches.set(where, how)
+    this.#open.delete(`${where} of ${txid}`)
+    if (this.#forced.has(txid)) return
     if (how === 'committed' && !this.#asked.has(txid)) {
       this.#checker.fail('P3', `${where} of ${txid} is committed, and nobody had asked to commit it`)
     }
@@ -62,6 +70,20 @@ export class Branches {
     this.#checker.fail('P4', `${where} of ${txid} was prepared and is lost`)
   }
 
+  /** An administrator is about to end a prepared branch by hand: from now on nobody answers for its transaction's atomicity. */
+  force(txid: string, where: string, how: Ended): void {
+    this.#forced.set(txid, { where, how })
+  }
+
+  isForced(txid: string): boolean {
+    return this.#forced.has(txid)
+  }
+
+  /** What administrators did, one branch a transaction. */
+  forced(): Iterable<readonly [txid: string, { readonly where: string; readonly how: Ended }]> {
+    return this.#forced
+  }
+
   /** A client votes "commit" for it. A branch that was settled meanwhile is fine: it was prepared, or it is aborted. */
   votedCommit(txid: string, where: string): void {
     if (this.#byTxid.get(txid)?.has(where) !== true) {
@@ -69,13 +91,14 @@ export class Branches {
     }
   }
 
-  /** Branches that are prepared now. */
+  /** Branches that are prepared now, in words. */
   open(): readonly string[] {
-    const open: string[] = []
-    for (const [txid, branches] of this.#byTxid) {
-      for (const [where, phase] of branches) if (phase === 'prepared') open.push(`${where} of ${txid}`)
-    }
-    return open
+    return [...this.#open.values()].map(({ txid, where }) => `${where} of ${txid}`)
+  }
+
+  /** The same in parts. */
+  openOnes(): Iterable<{ readonly txid: string; readonly where: string }> {
+    return this.#open.values()
   }
 
   /** How the prepared branches of a transaction ended: undefined when none has. */

@@ -34,6 +34,14 @@ export interface FoundState {
   readonly accounts: readonly FoundAccount[]
 }
 
+/** What is known of transactions from elsewhere. */
+export interface KnownOutcomes {
+  /** The final answer that somebody heard. */
+  readonly finalOf: (txid: string) => 'committed' | 'aborted' | undefined
+  /** Whether an administrator ended a branch by hand: then parts of it may be there. */
+  readonly isForced: (txid: string) => boolean
+}
+
 /**
  * Compares what the databases hold with what applications meant and heard:
  *
@@ -56,12 +64,7 @@ export class Effects {
     return attempt
   }
 
-  /** @param finalOf the final answer that somebody heard of a transaction */
-  check(
-    found: FoundState,
-    openingBalance: number,
-    finalOf: (txid: string) => 'committed' | 'aborted' | undefined,
-  ): void {
+  check(found: FoundState, openingBalance: number, { finalOf, isForced }: KnownOutcomes): void {
     const byTxid = new Map<string, FoundEffect[]>()
     for (const effect of found.effects) {
       const list = byTxid.get(effect.txid)
@@ -73,11 +76,12 @@ export class Effects {
     }
     const doneBy = new Map<string, string>()
     for (const attempt of this.#attempts.values()) {
+      if (isForced(attempt.txid)) continue
       const effects = byTxid.get(attempt.txid) ?? []
       this.#checkAttempt(attempt, effects, finalOf(attempt.txid))
       if (effects.length > 0) this.#checkOnce(doneBy, attempt)
     }
-    this.#checkMoney(found, openingBalance)
+    this.#checkMoney(found, openingBalance, isForced)
   }
 
   #checkAttempt(attempt: Attempt, found: readonly FoundEffect[], told: 'committed' | 'aborted' | undefined): void {
@@ -105,9 +109,12 @@ export class Effects {
     doneBy.set(operation, txid)
   }
 
-  #checkMoney({ effects, accounts }: FoundState, openingBalance: number): void {
+  #checkMoney({ effects, accounts }: FoundState, openingBalance: number, isForced: KnownOutcomes['isForced']): void {
     const expected = new Map<string, number>()
-    for (const { database, account, amount } of effects) {
+    // Every whole transaction moves money from one place to another; a forced one may have lost a half.
+    let forced = 0
+    for (const { txid, database, account, amount } of effects) {
+      if (isForced(txid)) forced += amount
       const key = `${database}/${account}`
       expected.set(key, (expected.get(key) ?? openingBalance) + amount)
     }
@@ -118,7 +125,7 @@ export class Effects {
       const due = expected.get(key) ?? openingBalance
       if (balance !== due) this.#fail('money', `account ${key} has ${balance} and its entries say ${due}`)
     }
-    const before = accounts.length * openingBalance
+    const before = accounts.length * openingBalance + forced
     if (total !== before) this.#fail('money', `all accounts together have ${total}; they had ${before}`)
   }
 

@@ -1,3 +1,4 @@
+import type { TransactionView } from '../../txn/index.ts'
 import { Answers } from './answers.ts'
 import { Branches } from './branches.ts'
 import type { Checker } from './checker.ts'
@@ -24,9 +25,25 @@ export class Oracle {
   checkAnswersAgainstBranches(): void {
     for (const [txid, outcome] of this.answers.finals()) {
       const end = this.branches.endOf(txid)
-      if (end !== undefined && end !== outcome) {
+      if (end !== undefined && end !== outcome && !this.branches.isForced(txid)) {
         this.#checker.fail('P3', `a client heard "${outcome}" of ${txid}, and its branches are ${end}`)
       }
+    }
+  }
+
+  /**
+   * P1: whatever an administrator did against a decision to commit is reported, and the transaction marked.
+   *
+   * @param viewOf a transaction as operators see it
+   */
+  checkForced(viewOf: (txid: string) => TransactionView | undefined): void {
+    for (const [txid, { where, how }] of this.branches.forced()) {
+      const view = viewOf(txid)
+      if (how === 'committed' || view?.outcome?.kind !== 'committed' || view.heuristics.length > 0) continue
+      this.#checker.fail(
+        'P1',
+        `${where} of ${txid} was rolled back by hand after the decision to commit: nobody reports it`,
+      )
     }
   }
 

@@ -1,4 +1,4 @@
-import { type ClusterId, parseGid } from '../../base/index.ts'
+import { type ClusterId, type Prng, parseGid } from '../../base/index.ts'
 import { mysql, postgres, type Resource } from '../../resources/index.ts'
 import { type Row, SimMariadb, SimMysqlPool, SimPgPool, SimPostgres } from '../databases/index.ts'
 import type { SimMysqlPromiseConnection } from '../databases/mariadb/index.ts'
@@ -98,6 +98,16 @@ export class BankDatabase implements Victim {
     return 'affectedRows' in result ? [] : result
   }
 
+  /**
+   * Sends a statement that fails, past everybody who would hear of it, as a driver's plug-in may that keeps errors to
+   * itself. False: this database's errors leave the rest of a transaction as it is (MariaDB), so nothing was sent.
+   */
+  failUnheard(session: unknown): boolean {
+    if (this.#options.engine !== 'postgres') return false
+    ;(session as SimPgClient).sendUnheard('SELECT nonsense')
+    return true
+  }
+
   /** What is committed, for checks. */
   found(): FoundState {
     const database = this.name
@@ -114,6 +124,19 @@ export class BankDatabase implements Victim {
         .committedRows('accounts')
         .map(({ id, balance }) => ({ database, account: Number(id), balance: Number(balance) })),
     }
+  }
+
+  /** An administrator ends some prepared branch by hand, against all advice. */
+  meddle(oracle: Oracle, random: Prng): void {
+    const gids = this.server.preparedGids()
+    const gid = gids.length === 0 ? undefined : random.pick(gids)
+    const identity = gid === undefined ? undefined : parseGid(gid)
+    if (gid === undefined || identity === undefined) return
+    const how = random.pick(['committed', 'aborted'] as const)
+    if (!this.server.settleByHand(gid, how === 'committed' ? 'COMMIT' : 'ROLLBACK')) return
+    oracle.branches.force(identity.txid, placeOf(this.name, identity.branch), how)
+    this.#world.mark(`database: an administrator ends a prepared branch, ${how}`)
+    this.#world.note(this.name, () => `an administrator ends ${gid}: ${how}`)
   }
 
   /** Rows that somebody has locked. */

@@ -6,6 +6,8 @@ import type { BankDatabaseOptions } from './bank-database.ts'
 export interface BankPlan {
   readonly openingBalance: number
   readonly databases: readonly BankDatabaseOptions[]
+  /** How often an administrator ends a prepared branch by hand; 0: never. */
+  readonly meddlings: number
 }
 
 const NAMES = ['flights', 'hotels', 'payments']
@@ -33,7 +35,7 @@ export function drawBank(random: Prng): BankPlan {
     lockTimeoutMs: random.pick([0, 300, 2_000]),
     witness,
   }))
-  return { openingBalance, databases }
+  return { openingBalance, databases, meddlings: random.chance(0.15) ? random.between(1, 20) : 0 }
 }
 
 /** How one server misbehaves for as long as there are faults. Each kind is off in most runs. */

@@ -1,4 +1,5 @@
 import type { Resource } from '../../resources/index.ts'
+import type { TransactionView } from '../../txn/index.ts'
 import { noFaults } from '../databases/index.ts'
 import type { FleetView, SimProcess, Victim, Workload, WorkloadSize, World } from '../kernel/types.ts'
 import { Oracle } from '../oracle/index.ts'
@@ -8,6 +9,9 @@ import { drawBank, drawFaults } from './bank-plan.ts'
 
 /** P6: so long after the last fault, with a leader all the while, nothing is in doubt. Lost sessions are noticed late. */
 const IN_DOUBT_MS_MAX = 30_000
+
+/** How often the branches are compared with what coordinators say of them. */
+const LOOK_MS = 100
 
 /** Sessions of one coordinator's resolver in each database. */
 const RESOLVER_SESSIONS = 2
@@ -22,6 +26,7 @@ export class BankWorkload implements Workload {
   readonly #size: WorkloadSize
   readonly #applications: readonly BankApplication[]
   readonly #openingBalance: number
+  readonly #meddlings: number
   readonly #tally: Record<string, number> = {}
   #operations = 0
   #healedMs: number | undefined
@@ -35,6 +40,7 @@ export class BankWorkload implements Workload {
     this.oracle = new Oracle(world)
     const plan = drawBank(world.random('bank'))
     this.#openingBalance = plan.openingBalance
+    this.#meddlings = plan.meddlings
     this.databases = plan.databases.map((options) => new BankDatabase(world, this.oracle, fleet.clusterId, options))
     const quota = Math.ceil(size.transactions / size.applications)
     this.#applications = Array.from(
@@ -75,6 +81,11 @@ export class BankWorkload implements Workload {
       database.restart()
     }
     for (const application of this.#applications) application.restart()
+    for (let i = 0; i < this.#meddlings; i++) {
+      const database = random.pick(this.databases)
+      this.world.after(random.below(this.#size.durationMs), () => database.meddle(this.oracle, random))
+    }
+    this.world.after(LOOK_MS, () => this.#look())
   }
 
   stopLoad(): void {
@@ -106,16 +117,37 @@ export class BankWorkload implements Workload {
     oracle.effects.check(
       { effects: found.flatMap(({ effects }) => effects), accounts: found.flatMap(({ accounts }) => accounts) },
       this.#openingBalance,
-      (txid) => oracle.answers.finalOf(txid),
+      { finalOf: (txid) => oracle.answers.finalOf(txid), isForced: (txid) => oracle.branches.isForced(txid) },
     )
     oracle.checkAnswersAgainstBranches()
+    oracle.checkForced((txid) => this.#viewOf(txid))
     oracle.checkFree(this.databases.flatMap((database) => database.locked()))
     this.#checkCoordinators()
   }
 
+  /** A transaction as the leader has it. */
+  #viewOf(txid: string): TransactionView | undefined {
+    return this.fleet
+      .coordinators()
+      .find(({ leading }) => leading)
+      ?.transaction(txid)
+  }
+
+  /** P7: a committed transaction is completed only when each of its branches has ended. */
+  #look(): void {
+    if (this.world.failed) return
+    for (const { txid, where } of this.oracle.branches.openOnes()) {
+      const view = this.#viewOf(txid)
+      if (view?.state === 'completed' && view.outcome?.kind === 'committed') {
+        this.world.fail('P7', `${txid} is committed and completed, and ${where} is still prepared`)
+      }
+    }
+    this.world.after(LOOK_MS, () => this.#look())
+  }
+
   /** P2, P3: every coordinator says what clients heard; P1: and with evidence everywhere nothing is left to an operator. */
   #checkCoordinators(): void {
-    const hasEvidence = this.databases.every((database) => database.hasEvidence)
+    const hasEvidence = this.#meddlings === 0 && this.databases.every((database) => database.hasEvidence)
     for (const { nodeId, knowledge, heuristicCount } of this.fleet.coordinators()) {
       if (hasEvidence && heuristicCount > 0) {
         this.world.fail('P1', `node ${nodeId} has ${heuristicCount} heuristic findings although evidence is everywhere`)

@@ -11,10 +11,11 @@ export interface Leg {
 /**
  * What a callback does besides its work:
  *
- * - `fail`: it throws; `abort`: it calls `tx.abort()`; `swallow`: it catches a statement's error and goes on;
- * - `unawaited`: it leaves a statement running; `dawdle`: it takes its time.
+ * - `fail`: it throws; `abort`: it calls `tx.abort()`; `dawdle`: it takes its time;
+ * - `swallow`: a statement fails, and it goes on as if it had not; `unheard`: neither it nor anybody else hears the error;
+ * - `unawaited`: it leaves a statement running.
  */
-export type Mischief = 'none' | 'fail' | 'abort' | 'swallow' | 'unawaited' | 'dawdle'
+export type Mischief = 'none' | 'fail' | 'abort' | 'swallow' | 'unheard' | 'unawaited' | 'dawdle'
 
 /** One thing that an application wants done once: money moved between accounts of several databases. */
 export interface Operation {
@@ -49,7 +50,7 @@ export function drawOperation(random: Prng, id: string, databases: readonly Bank
 
 export function drawMischief(random: Prng): Mischief {
   if (random.chance(0.8)) return 'none'
-  return random.pick(['fail', 'abort', 'swallow', 'unawaited', 'dawdle', 'dawdle'])
+  return random.pick(['fail', 'abort', 'swallow', 'unheard', 'unawaited', 'dawdle', 'dawdle'])
 }
 
 function pickSome(random: Prng, databases: readonly BankDatabase[]): BankDatabase[] {

@@ -44,7 +44,8 @@ export class RawClient implements Victim {
   readonly name: string
   readonly host: string
   readonly #workload: RawWorkload
-  readonly #wanted: Wanted[] = []
+  readonly #wanted = new Map<Txid, Wanted>()
+  #unsettled = 0
   readonly #quota: number
 
   constructor(workload: RawWorkload, number: number, quota: number) {
@@ -61,7 +62,7 @@ export class RawClient implements Victim {
   }
 
   get unsettledCount(): number {
-    return this.#wanted.filter(({ isSettled }) => !isSettled).length
+    return this.#unsettled
   }
 
   async #main(process: SimProcess): Promise<void> {
@@ -73,9 +74,9 @@ export class RawClient implements Victim {
       onMessage: (message) => this.#hear(run, message),
     })
     const run: Run = { process, lines, asked: new Map(), lastRequestId: 0 }
-    for (const wanted of this.#wanted) if (!wanted.isSettled) void this.#insist(run, wanted)
+    for (const wanted of this.#wanted.values()) if (!wanted.isSettled) void this.#insist(run, wanted)
     const { pauseMs } = this.#workload
-    while (this.#workload.isLoading && this.#wanted.length < this.#quota) {
+    while (this.#workload.isLoading && this.#wanted.size < this.#quota) {
       await sleep(process.clock, process.random.below(2 * pauseMs + 1))
       if (!process.alive || !this.#workload.isLoading) return
       void this.#play(run, this.#want(process))
@@ -98,7 +99,8 @@ export class RawClient implements Victim {
       timeoutMs: random.pick([50, 500, 3_000]),
       isSettled: false,
     }
-    this.#wanted.push(wanted)
+    this.#wanted.set(txid, wanted)
+    this.#unsettled += 1
     return wanted
   }
 
@@ -121,6 +123,8 @@ export class RawClient implements Victim {
     this.#commit(run, wanted, wanted.branches, 'leader')
     maybe(0.15, 500, () => this.#commit(run, wanted, wanted.branches, this.#anyone(run)))
     maybe(0.05, 5_000, () => this.#commit(run, wanted, wanted.branches, 'leader'))
+    // So late that the outcome may be forgotten.
+    maybe(0.15, 18_000, () => this.#commit(run, wanted, wanted.branches, 'leader'))
     maybe(0.1, 300, () => this.#abort(run, wanted))
     maybe(0.08, 300, () => this.#commit(run, wanted, wanted.conflicting, this.#anyone(run)))
     maybe(0.3, 1_000, () => this.#inquire(run, wanted, false))
@@ -202,9 +206,10 @@ export class RawClient implements Victim {
   }
 
   #settle(txid: Txid, how: string): void {
-    const wanted = this.#wanted.find((one) => one.txid === txid)
+    const wanted = this.#wanted.get(txid)
     if (wanted === undefined || wanted.isSettled) return
     wanted.isSettled = true
+    this.#unsettled -= 1
     this.#workload.count(how)
   }
 }

@@ -6,8 +6,8 @@ import { RawClient } from './raw-client.ts'
 import { ScriptedParticipant } from './scripted-participant.ts'
 
 const PARTICIPANTS = 3
-/** A transaction here costs a fifth of one with databases. */
-const RATE = 4
+/** A transaction here costs half of one with databases. */
+const RATE = 2
 
 /** The protocol by hand, at a high rate: clients without care and scripted participants. See Workload. */
 export class RawWorkload implements Workload {

@@ -1,5 +1,6 @@
 import { type BranchId, type Prng, sleep, type Txid } from '../../base/index.ts'
 import type { ParticipantMessage } from '../../coordinator/index.ts'
+import type { ClientMessage } from '../../transport/index.ts'
 import type { SimProcess, Victim } from '../kernel/types.ts'
 import type { GivenVote } from '../oracle/index.ts'
 import { placeOf } from './bank-database.ts'
@@ -12,10 +13,11 @@ interface Held {
   readonly branch: BranchId
   /** `aborted` without a vote: a PREPARE that comes later is refused. */
   state: 'prepared' | 'committed' | 'aborted' | 'readOnly'
-  sinceMs: number
+  /** When it asks about the outcome, unless it is told before; by true time. */
+  askMs: number
 }
 
-/** In doubt for so long, it asks. */
+/** In doubt for so long, it asks; and then less and less often. */
 const INQUIRE_AFTER_MS = 1_000
 const LOOK_MS = 500
 
@@ -29,6 +31,7 @@ export class ScriptedParticipant implements Victim {
   readonly host: string
   readonly #workload: RawWorkload
   readonly #held = new Map<string, Held>()
+  readonly #inDoubt = new Set<Held>()
   #run: { readonly process: SimProcess; readonly lines: RawLines } | undefined
 
   constructor(workload: RawWorkload, number: number) {
@@ -50,9 +53,7 @@ export class ScriptedParticipant implements Victim {
 
   /** Branches whose outcome it does not know. */
   get inDoubtCount(): number {
-    let count = 0
-    for (const { state } of this.#held.values()) if (state === 'prepared') count += 1
-    return count
+    return this.#inDoubt.size
   }
 
   /** A client asks for the vote before it asks for the decision (an unsolicited vote). Undefined: nobody answers. */
@@ -88,14 +89,20 @@ export class ScriptedParticipant implements Victim {
     if (message.kind === 'decision') {
       this.#end(txid, branch, message.decision === 'commit' ? 'committed' : 'aborted')
       if (random.chance(0.1)) await sleep(clock, random.below(300))
-      lines.broadcast({ kind: 'ack', txid, branches: [branch] })
+      this.#tell(random, lines, { kind: 'ack', txid, branches: [branch] })
       return
     }
     if (random.chance(0.02)) return
     const vote = this.#vote(random, txid, branch)
     if (random.chance(0.1)) await sleep(clock, random.below(1_000))
-    lines.broadcast({ kind: 'vote', txid, branch, vote, evidence: undefined })
-    if (random.chance(0.05)) lines.broadcast({ kind: 'vote', txid, branch, vote, evidence: undefined })
+    const said = { kind: 'vote', txid, branch, vote, evidence: undefined } as const
+    this.#tell(random, lines, said)
+    if (random.chance(0.05)) this.#tell(random, lines, said)
+  }
+
+  /** To the leader as far as it is known; now and then to everybody, and those that don't lead leave it alone. */
+  #tell(random: Prng, lines: RawLines, message: ClientMessage): void {
+    if (random.chance(0.1) || !lines.send('leader', message)) lines.broadcast(message)
   }
 
   /** Its vote, for ever: written down before it is said. */
@@ -107,7 +114,9 @@ export class ScriptedParticipant implements Victim {
       return held.state === 'readOnly' ? 'readOnly' : held.state === 'aborted' ? 'abort' : 'commit'
     const vote: GivenVote = random.chance(0.06) ? 'abort' : random.chance(0.08) ? 'readOnly' : 'commit'
     const state = vote === 'commit' ? 'prepared' : vote === 'abort' ? 'aborted' : 'readOnly'
-    this.#held.set(key, { txid, branch, state, sinceMs: this.#workload.world.nowMs })
+    const made: Held = { txid, branch, state, askMs: this.#workload.world.nowMs + INQUIRE_AFTER_MS }
+    this.#held.set(key, made)
+    if (state === 'prepared') this.#inDoubt.add(made)
     const where = placeOf(this.name, branch)
     oracle.votes.voted(txid, where, vote)
     if (vote === 'commit') oracle.branches.prepared(txid, where)
@@ -122,10 +131,11 @@ export class ScriptedParticipant implements Victim {
     if (held?.state === 'readOnly' || held?.state === how) return
     if (held?.state === 'prepared') {
       held.state = how
+      this.#inDoubt.delete(held)
       oracle.branches.ended(txid, placeOf(this.name, branch), how)
     } else if (held === undefined && how === 'aborted') {
       world.mark('participant: an abort comes before its PREPARE')
-      this.#held.set(key, { txid, branch, state: 'aborted', sinceMs: world.nowMs })
+      this.#held.set(key, { txid, branch, state: 'aborted', askMs: 0 })
     } else {
       const state = held?.state ?? 'unknown to it'
       world.fail('P1', `${placeOf(this.name, branch)} of ${txid} is told ${how}, and it is ${state}`)
@@ -133,15 +143,15 @@ export class ScriptedParticipant implements Victim {
   }
 
   #learn(txid: Txid, how: 'committed' | 'aborted'): void {
-    for (const held of this.#held.values()) {
-      if (held.txid === txid && held.state === 'prepared') this.#end(txid, held.branch, how)
-    }
+    for (const held of this.#inDoubt) if (held.txid === txid) this.#end(txid, held.branch, how)
   }
 
   #inquire(process: SimProcess, lines: RawLines): void {
     const { world, fleet } = this.#workload
-    for (const { txid, state, sinceMs } of this.#held.values()) {
-      if (state !== 'prepared' || world.nowMs - sinceMs < INQUIRE_AFTER_MS) continue
+    for (const held of this.#inDoubt) {
+      const { txid } = held
+      if (world.nowMs < held.askMs) continue
+      held.askMs = world.nowMs + process.random.between(1_000, 3_000)
       world.mark('participant: asks, being in doubt')
       const to = process.random.chance(0.7) ? 'leader' : process.random.below(lines.count)
       lines.send(to, { kind: 'inquire', requestId: 1, clusterId: fleet.clusterId, txid, settle: true })

@@ -54,7 +54,13 @@ async function misbehave(tx: Transaction, { database, account }: Leg, desk: Desk
       return sleep(desk.clock, desk.dawdleMs)
     case 'swallow': {
       const session = await tx.enlist(desk.resourceOf(database))
-      await database.query(session, 'SELECT nonsense FROM accounts', []).catch(() => {})
+      desk.attempt.effects.push({ database: database.name, account, amount: 1 })
+      await database.query(session, 'UPDATE accounts SET balanc = balance + 1 WHERE id = $1', [account]).catch(() => {})
+      return
+    }
+    case 'unheard': {
+      const session = await tx.enlist(desk.resourceOf(database))
+      if (database.failUnheard(session)) desk.attempt.effects.push({ database: database.name, account, amount: 1 })
       return
     }
     case 'unawaited': {

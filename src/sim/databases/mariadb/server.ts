@@ -111,6 +111,20 @@ export class SimMariadb {
     this.#observer.ended(gidOf(branch), verb === 'COMMIT' ? 'committed' : 'aborted')
   }
 
+  /** An administrator ends a prepared branch by hand. False: nobody but its session may, or it wrote nothing. */
+  settleByHand(gid: string, verb: 'COMMIT' | 'ROLLBACK'): boolean {
+    const branch = this.branches.prepared().find((one) => gidOf(one) === gid)
+    if (this.#run === undefined || branch?.state !== 'DETACHED' || branch.tx === undefined) return false
+    if (!this.branches.isFree(branch)) return false
+    void this.settle(this.branches.claim(branch.xid), verb, () => undefined)
+    return true
+  }
+
+  /** The names of prepared branches, as our adapter has them. */
+  preparedGids(): readonly string[] {
+    return this.branches.prepared().map(gidOf)
+  }
+
   /** KILL CONNECTION. */
   terminate(pid: number): void {
     this.#sessions.get(pid)?.terminate()

@@ -52,6 +52,11 @@ export class XaBranches {
     return branch
   }
 
+  /** Nobody is ending it just now. */
+  isFree(branch: XaBranch): boolean {
+    return !this.#settling.has(branch)
+  }
+
   /** Whether it is still there: a crash may have come in between. */
   knows(branch: XaBranch): boolean {
     return this.#branches.get(keyOf(branch.xid)) === branch

@@ -74,6 +74,11 @@ export class SimPgClient {
     })
   }
 
+  /** What a plug-in of the driver may do: a statement of which nobody hears, not even that it failed. */
+  sendUnheard(text: string): void {
+    this.#submit(new SimPgQuery(text))
+  }
+
   release(error?: Error | boolean): void {
     const giveBack = this.#giveBack
     if (giveBack === undefined) throw new Error('Release called on client which has already been released to the pool.')

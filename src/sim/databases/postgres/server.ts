@@ -144,6 +144,18 @@ export class SimPostgres {
     this.#observer.ended(gid, verb === 'COMMIT' ? 'committed' : 'aborted')
   }
 
+  /** An administrator ends a prepared branch by hand. False: there is none of this gid, or it is busy. */
+  settleByHand(gid: string, verb: 'COMMIT' | 'ROLLBACK'): boolean {
+    if (this.#run === undefined || !this.#prepared.has(gid) || this.#settling.has(gid)) return false
+    void this.settle(gid, verb, () => undefined)
+    return true
+  }
+
+  /** The gids of prepared branches. */
+  preparedGids(): readonly string[] {
+    return [...this.#prepared.keys()]
+  }
+
   prepared(): readonly PreparedTransaction[] {
     return [...this.#prepared.values()]
   }
