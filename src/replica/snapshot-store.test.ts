@@ -164,3 +164,17 @@ test('rot that comes later is found when the snapshot is read', async () => {
   disk.overwrite(`${DIRECTORY}/snapshot-10-2.snap`, content)
   await expect(contentOf(store)).rejects.toMatchObject({ code: 'SNAPSHOT_DAMAGED' })
 })
+
+test('a snapshot that is still being written is not pruned when a newer one comes into force meanwhile', async () => {
+  const disk = new MemoryDisk()
+  const store = await openStore(disk)
+  const position = { index: 10 as LogIndex, term: 2 as Term }
+  const header = { clusterId: CLUSTER, position, configuration: CONFIGURATION, takenAtMs: 77 }
+  await store.take(header, stateOf(Buffer.from('state 10')), async () => {
+    await take(store, 20)
+    await store.prune()
+  })
+  expect(store.newest).toMatchObject({ name: 'snapshot-20-2.snap' })
+  await store.prune()
+  expect(await names(disk)).toEqual(['snapshot-20-2.snap'])
+})

@@ -100,6 +100,21 @@ export class SnapshotStore {
     ready: () => Promise<void>,
   ): Promise<StoredSnapshot> {
     const name = takenName(header.position)
+    // A snapshot that is installed meanwhile makes this one old before it has a name, and prunes.
+    this.#retain(name)
+    try {
+      return await this.#write(name, header, state, ready)
+    } finally {
+      this.#release(name)
+    }
+  }
+
+  async #write(
+    name: string,
+    header: SnapshotHeader,
+    state: FrozenState | PieceSource,
+    ready: () => Promise<void>,
+  ): Promise<StoredSnapshot> {
     const draft = await FileDraft.begin(this.#options.disk, this.pathOf(name))
     try {
       const written = await new SnapshotWriter(draft, this.#slices).write(header, state)
@@ -166,14 +181,11 @@ export class SnapshotStore {
 
   /** Keeps the file from being pruned. */
   retain(snapshot: StoredSnapshot): void {
-    this.#retained.set(snapshot.name, (this.#retained.get(snapshot.name) ?? 0) + 1)
+    this.#retain(snapshot.name)
   }
 
   release(snapshot: StoredSnapshot): void {
-    const count = this.#retained.get(snapshot.name)
-    assert(count !== undefined, 'what is released was retained')
-    if (count === 1) this.#retained.delete(snapshot.name)
-    else this.#retained.set(snapshot.name, count - 1)
+    this.#release(snapshot.name)
   }
 
   /** Durably removes what the newest snapshot makes useless: older ones, and older ones that were being received. */
@@ -186,6 +198,17 @@ export class SnapshotStore {
     for (const name of drafts) {
       if (this.#isOutdated(name) && !this.#retained.has(name)) await removeDraft(disk, this.pathOf(name))
     }
+  }
+
+  #retain(name: string): void {
+    this.#retained.set(name, (this.#retained.get(name) ?? 0) + 1)
+  }
+
+  #release(name: string): void {
+    const count = this.#retained.get(name)
+    assert(count !== undefined, 'what is released was retained')
+    if (count === 1) this.#retained.delete(name)
+    else this.#retained.set(name, count - 1)
   }
 
   #isOutdated(name: string): boolean {
