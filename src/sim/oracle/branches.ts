@@ -20,6 +20,7 @@ export class Branches {
   readonly #asked = new Set<string>()
   readonly #open = new Map<string, { readonly txid: string; readonly where: string }>()
   readonly #forced = new Map<string, { readonly where: string; readonly how: Ended }>()
+  readonly #contradicted = new Set<string>()
   readonly #byTxid = new Map<string, Map<string, Phase>>()
 
   constructor(checker: Checker) {
@@ -29,6 +30,25 @@ export class Branches {
   /** Somebody asks the coordinators to commit it. */
   askedToCommit(txid: string): void {
     this.#asked.add(txid)
+  }
+
+  /**
+   * Its client asks to commit it with other branches than before, which is the client's own mistake: one of both requests
+   * wins, and what the other one named alone may end either way. See `Oracle.checkContradicted`.
+   */
+  contradict(txid: string): void {
+    this.#contradicted.add(txid)
+  }
+
+  /** Transactions that their clients contradicted. */
+  contradicted(): Iterable<string> {
+    return this.#contradicted
+  }
+
+  /** How one branch ended; undefined when it has not, or was never prepared. */
+  endOfBranch(txid: string, where: string): Ended | undefined {
+    const phase = this.#byTxid.get(txid)?.get(where)
+    return phase === 'committed' || phase === 'aborted' ? phase : undefined
   }
 
   /** The database holds this branch prepared from now on. @param where database and branch */
@@ -59,6 +79,7 @@ export class Branches {
     if (how === 'committed' && !this.#asked.has(txid)) {
       this.#checker.fail('P3', `${where} of ${txid} is committed, and nobody had asked to commit it`)
     }
+    if (this.#contradicted.has(txid)) return
     for (const [other, phase] of branches) {
       if (phase === 'prepared' || phase === 'empty' || phase === how) continue
       this.#checker.fail('P1', `${where} of ${txid} is ${how} and ${other} is ${phase}`)
@@ -73,6 +94,11 @@ export class Branches {
   /** An administrator is about to end a prepared branch by hand: from now on nobody answers for its transaction's atomicity. */
   force(txid: string, where: string, how: Ended): void {
     this.#forced.set(txid, { where, how })
+  }
+
+  /** Nobody answers for how its branches ended: see `force` and `contradict`. */
+  isExcused(txid: string): boolean {
+    return this.#forced.has(txid) || this.#contradicted.has(txid)
   }
 
   isForced(txid: string): boolean {

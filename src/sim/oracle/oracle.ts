@@ -25,7 +25,7 @@ export class Oracle {
   checkAnswersAgainstBranches(): void {
     for (const [txid, outcome] of this.answers.finals()) {
       const end = this.branches.endOf(txid)
-      if (end !== undefined && end !== outcome && !this.branches.isForced(txid)) {
+      if (end !== undefined && end !== outcome && !this.branches.isExcused(txid)) {
         this.#checker.fail('P3', `a client heard "${outcome}" of ${txid}, and its branches are ${end}`)
       }
     }
@@ -44,6 +44,16 @@ export class Oracle {
         'P1',
         `${where} of ${txid} was rolled back by hand after the decision to commit: nobody reports it`,
       )
+    }
+  }
+
+  /** P1, for transactions that their clients contradicted: the branches that were committed are. Call it at the end. */
+  checkContradicted(): void {
+    for (const txid of this.branches.contradicted()) {
+      for (const where of this.votes.committedSet(txid)) {
+        if (this.branches.endOfBranch(txid, where) !== 'aborted') continue
+        this.#checker.fail('P1', `${txid} is committed with ${where}, which is aborted`)
+      }
     }
   }
 

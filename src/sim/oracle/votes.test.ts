@@ -67,3 +67,22 @@ test('one request that was not refused is enough to commit', () => {
   })
   expect(failed).toEqual([])
 })
+
+test('P1: of a transaction that its client contradicted, the branches that were committed must be', () => {
+  const endedWith = (first: 'committed' | 'aborted', other: 'committed' | 'aborted'): readonly string[] =>
+    checksFailedBy((oracle) => {
+      for (const where of ['a#0', 'c#2']) oracle.branches.prepared('t', where)
+      oracle.branches.askedToCommit('t')
+      oracle.branches.contradict('t')
+      oracle.votes.requested('t', ['a#0'])
+      oracle.votes.requested('t', ['c#2'])
+      oracle.votes.voted('t', 'a#0', 'commit')
+      oracle.votes.committed('t', ['a#0'])
+      oracle.branches.ended('t', 'a#0', first)
+      oracle.branches.ended('t', 'c#2', other)
+      oracle.checkContradicted()
+    })
+  expect(endedWith('committed', 'committed')).toEqual([])
+  expect(endedWith('committed', 'aborted')).toEqual([])
+  expect(endedWith('aborted', 'committed')).toEqual(['P1'])
+})

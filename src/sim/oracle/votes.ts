@@ -69,6 +69,11 @@ export class Votes {
     }
   }
 
+  /** The branches with which somebody heard that it is committed. */
+  committedSet(txid: string): readonly string[] {
+    return this.#committed.get(txid) ?? []
+  }
+
   #checkSet(txid: string, branches: readonly string[]): void {
     const before = this.#committed.get(txid)
     if (before === undefined) this.#committed.set(txid, branches)

@@ -21,6 +21,9 @@ export interface BankDatabaseOptions {
   readonly witness: boolean
 }
 
+/** PostgreSQL looks for a deadlock after so long: usually before a lock timeout ends the wait. */
+const DEADLOCK_MS = 100
+
 const COLUMNS = [
   { name: 'operation', type: 'text' },
   { name: 'txid', type: 'text' },
@@ -147,7 +150,8 @@ export class BankDatabase implements Victim {
   #makeServer(observer: ReturnType<typeof observerOf>): SimPostgres | SimMariadb {
     const { name, engine, preparedMax, lockTimeoutMs } = this.#options
     const mark = (what: string): void => this.#world.mark(what)
-    if (engine === 'postgres') return new SimPostgres({ name, preparedMax, lockTimeoutMs, mark, observer })
+    const deadlockMs = DEADLOCK_MS
+    if (engine === 'postgres') return new SimPostgres({ name, preparedMax, lockTimeoutMs, deadlockMs, mark, observer })
     return new SimMariadb({ name, mark, observer, ...(lockTimeoutMs > 0 && { lockTimeoutMs }) })
   }
 }

@@ -34,7 +34,7 @@ export function drawOperation(random: Prng, id: string, databases: readonly Bank
     return { database, account, amount: index === 1 ? amount : 0 }
   })
   const [first] = legs
-  if (first !== undefined && (legs.length === 1 || random.chance(0.1))) {
+  if (first !== undefined && (legs.length === 1 || random.chance(0.2))) {
     // Two accounts of one database: what deadlocks within it are made of.
     const account = random.below(first.database.accounts)
     if (legs.length === 1) legs.push({ ...first, account, amount })

@@ -154,13 +154,16 @@ export class RawClient implements Victim {
       run.asked.delete(requestId)
       return
     }
+    this.#workload.world.note(this.name, () => `asks ${to} to commit ${txid} with ${names.join(', ')}`)
     oracle.answers.wantsCommit(txid)
     oracle.branches.askedToCommit(txid)
     oracle.votes.requested(txid, names)
+    if (branches !== this.#wanted.get(txid)?.branches) oracle.branches.contradict(txid)
   }
 
   #abort(run: Run, { txid, branches }: Wanted): void {
     const { clusterId } = this.#workload.fleet
+    this.#workload.world.note(this.name, () => `asks to abort ${txid}`)
     const requestId = this.#ask(run, txid, undefined)
     run.lines.send(this.#anyone(run), { kind: 'abort', requestId, clusterId, txid, participant: undefined, branches })
   }
@@ -194,12 +197,15 @@ export class RawClient implements Victim {
     run.asked.delete(message.requestId)
     const { oracle } = this.#workload
     const { txid, committing, askedMs } = asked
+    const { world } = this.#workload
     if (message.kind === 'refused') {
+      world.note(this.name, () => `is refused ${txid}: ${message.code}`)
       this.#workload.count(message.code)
       if (committing !== undefined && message.code !== 'OUTCOME_PENDING') oracle.votes.refused(txid)
       return
     }
     const { kind } = message.outcome
+    world.note(this.name, () => `hears ${kind} of ${txid}`)
     oracle.answers.heard(txid, { by: this.name, heard: kind, askedMs })
     if (kind === 'committed') oracle.votes.committed(txid, committing)
     if (kind === 'committed' || kind === 'aborted' || kind === 'forgotten') this.#settle(txid, kind)

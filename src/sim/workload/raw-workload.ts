@@ -78,6 +78,7 @@ export class RawWorkload implements Workload {
   checkEnd(): void {
     const { oracle } = this
     oracle.checkAnswersAgainstBranches()
+    oracle.checkContradicted()
     oracle.checkFree([])
     for (const { nodeId, knowledge } of this.fleet.coordinators()) {
       for (const [txid, outcome] of oracle.answers.finals()) {

@@ -71,6 +71,7 @@ export class ScriptedParticipant implements Victim {
       onMessage: (message) => {
         if (message.kind !== 'outcome') return
         const { kind } = message.outcome
+        this.#workload.world.note(this.name, () => `asked about ${message.txid} and hears ${kind}`)
         if (kind === 'committed' || kind === 'aborted') this.#learn(message.txid, kind)
         // It is still prepared here, and only an aborted transaction is forgotten before its branches acknowledge.
         else if (kind === 'forgotten') this.#learn(message.txid, 'aborted')
@@ -87,6 +88,7 @@ export class ScriptedParticipant implements Victim {
     const { random, clock } = process
     const { txid, branch } = message
     if (message.kind === 'decision') {
+      this.#workload.world.note(this.name, () => `is told to ${message.decision} branch ${branch} of ${txid}`)
       this.#end(txid, branch, message.decision === 'commit' ? 'committed' : 'aborted')
       if (random.chance(0.1)) await sleep(clock, random.below(300))
       this.#tell(random, lines, { kind: 'ack', txid, branches: [branch] })
@@ -118,6 +120,7 @@ export class ScriptedParticipant implements Victim {
     this.#held.set(key, made)
     if (state === 'prepared') this.#inDoubt.add(made)
     const where = placeOf(this.name, branch)
+    this.#workload.world.note(this.name, () => `votes ${vote} for branch ${branch} of ${txid}`)
     oracle.votes.voted(txid, where, vote)
     if (vote === 'commit') oracle.branches.prepared(txid, where)
     return vote
