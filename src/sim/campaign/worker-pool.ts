@@ -5,13 +5,16 @@ import type { WorkerAnswer, WorkerRequest } from './worker.ts'
 
 const PROGRAM = fileURLToPath(new URL('./worker.ts', import.meta.url))
 
+/** Most of what a run makes dies young: a larger nursery saves a tenth of the time. In MiB. */
+const YOUNG_SPACE = '--max-semi-space-size=64'
+
 /** Runs simulations in processes: one run at a time in each, for a run owns its process's timers and error handlers. */
 export class WorkerPool {
   readonly #workers: ChildProcess[]
 
   /** @param execArgv flags of Node for the workers; by default this process's own, with the loader that runs TypeScript */
   constructor(size = availableParallelism(), execArgv: readonly string[] = process.execArgv) {
-    this.#workers = Array.from({ length: size }, () => fork(PROGRAM, { execArgv: [...execArgv] }))
+    this.#workers = Array.from({ length: size }, () => fork(PROGRAM, { execArgv: [...execArgv, YOUNG_SPACE] }))
   }
 
   /**

@@ -57,7 +57,7 @@ export class RaftChecks {
         this.#recovered(nodeId, recovered)
       },
       stepped: (effects) => {
-        if (!alive() || core === undefined) return
+        if (effects.length === 0 || !alive() || core === undefined) return
         for (const effect of effects) {
           this.configurations.look(effect)
           this.#effect(nodeId, core, effect)

@@ -28,9 +28,9 @@ export function planOf(seed: number): Plan {
     fleet: {
       nodes,
       tuning: {
-        segmentBytesMax: prng.pick([32, 64, 256]) * 1024,
-        heartbeatMs: prng.pick([50, 50, 100]),
-        electionTimeoutMs: prng.pick([300, 300, 500]),
+        segmentBytesMax: prng.pick([32, 32, 64, 64, 256]) * 1024,
+        heartbeatMs: prng.pick([50, 100, 100]),
+        electionTimeoutMs: prng.pick([300, 400, 500]),
         inFlightMessagesMax: prng.pick([2, 64]),
         cacheBytesMax: prng.pick([2_048, 16 * 1024 * 1024]),
         ...drawSnapshots(prng),

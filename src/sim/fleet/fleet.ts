@@ -5,6 +5,7 @@ import type { CoordinatorServer, ServerConfig } from '../../server/index.ts'
 import { codeOf, isRefusedForGood } from '../checks/fatal-errors.ts'
 import { LedgerChecks } from '../checks/ledger-checks.ts'
 import { RaftChecks } from '../checks/raft-checks.ts'
+import type { Process } from '../kernel/process.ts'
 import type { CoordinatorView, FleetView, SimProcess, Workload } from '../kernel/types.ts'
 import type { SimWorld } from '../kernel/world.ts'
 import { type FleetSettings, SimNode } from './node.ts'
@@ -33,6 +34,7 @@ export class SimFleet implements FleetView {
   readonly #world: SimWorld
   readonly #ledgerChecks: LedgerChecks
   readonly #settings: FleetSettings
+  readonly #nodeOf = new Map<string, SimNode>()
   #workload: Pick<Workload, 'resources' | 'participantPort'> = { resources: () => [] }
 
   constructor(world: SimWorld, options: FleetOptions) {
@@ -79,11 +81,6 @@ export class SimFleet implements FleetView {
     for (const node of this.nodes) node.start()
   }
 
-  /** The node whose process this is. */
-  nodeOf(process: SimProcess): SimNode | undefined {
-    return this.nodes.find((node) => node.process === process)
-  }
-
   /** Who takes part, by the leader's word; without a leader, everybody. */
   get members(): readonly NodeId[] {
     const configuration = this.leader?.server?.replica.status().raft.configuration
@@ -106,10 +103,10 @@ export class SimFleet implements FleetView {
     return views
   }
 
-  /** Compares the ledgers of nodes that have applied the same. */
-  checkStep(node: SimNode): void {
-    const { server } = node
-    if (server !== undefined) this.#ledgerChecks.look(node.nodeId, server)
+  /** This process has done something: compares the ledgers of nodes that have applied the same. */
+  checkStep(process: Process): void {
+    const node = this.#nodeOf.get(process.name)
+    if (node?.server !== undefined) this.#ledgerChecks.look(node.nodeId, node.server)
   }
 
   /** What still keeps the fleet from rest: empty when one leads, all are equal, and nothing is open. */
@@ -136,7 +133,9 @@ export class SimFleet implements FleetView {
 
   #make(member: FleetSettings['members'][number], joins: boolean): SimNode {
     const onFatal = (node: SimNode, error: Error): void => this.#fatal(node, error)
-    return new SimNode(this.#world, this.#settings, this.raftChecks, member, joins, onFatal)
+    const made = new SimNode(this.#world, this.#settings, this.raftChecks, member, joins, onFatal)
+    this.#nodeOf.set(made.name, made)
+    return made
   }
 
   #fatal(node: SimNode, error: Error): void {

@@ -124,7 +124,7 @@ export class SimWorld implements World, ProcessWorld, Stepper {
   async run(untilMs: number): Promise<void> {
     this.#untilMs = untilMs
     this.#stopped = false
-    await drive(this)
+    await drive(this, this.traced)
   }
 
   /** Ends the present `run` after this macrotask. */

@@ -4,7 +4,7 @@ import { FaultContext } from '../faults/context.ts'
 import { Injector } from '../faults/injector.ts'
 import type { Plan } from '../faults/plan.ts'
 import { SimFleet } from '../fleet/fleet.ts'
-import type { MakeWorkload } from '../kernel/types.ts'
+import type { MakeWorkload, Workload } from '../kernel/types.ts'
 import { type Failure, type Note, SimWorld } from '../kernel/world.ts'
 import { BankWorkload, RawWorkload } from '../workload/index.ts'
 
@@ -48,21 +48,19 @@ export async function simulate(plan: Plan, options: RunOptions = {}): Promise<Ru
   const injector = new Injector(context, plan.faults)
   fleet.excuses = (node, error) => isExcused(node, error, context.atlas)
   world.onStep = (owner) => {
-    const node = owner === undefined ? undefined : fleet.nodeOf(owner)
-    if (node !== undefined) fleet.checkStep(node)
+    if (owner !== undefined) fleet.checkStep(owner)
     workload.checkStep()
   }
   workload.start()
   fleet.start(workload)
   injector.start()
-  await world.run(plan.faultsMs)
-  if (!world.failed) {
+  world.after(plan.faultsMs, () => {
     world.note('WORLD', 'all faults end; everything must come to rest')
     injector.heal()
     workload.stopLoad()
-    await rest(world, fleet, workload, plan)
-  }
-  if (!world.failed) workload.checkEnd()
+    rest(world, fleet, workload, world.nowMs + plan.livenessMs)
+  })
+  await world.run(Number.POSITIVE_INFINITY)
   return {
     seed: plan.seed,
     failure: world.failure,
@@ -75,18 +73,14 @@ export async function simulate(plan: Plan, options: RunOptions = {}): Promise<Ru
   }
 }
 
-async function rest(
-  world: SimWorld,
-  fleet: SimFleet,
-  workload: { unsettled(): readonly string[] },
-  plan: Plan,
-): Promise<void> {
-  const boundMs = world.nowMs + plan.livenessMs
-  let reasons: readonly string[] = []
-  while (!world.failed && world.nowMs < boundMs) {
-    await world.run(world.nowMs + LOOK_MS)
-    reasons = [...fleet.unsettled(), ...workload.unsettled()]
-    if (reasons.length === 0) return
-  }
-  if (!world.failed) world.fail('liveness', `${plan.livenessMs} ms after all faults ended: ${reasons.join('; ')}`)
+/** Looks again and again whether all is at rest; then come the last checks, and the run is over. */
+function rest(world: SimWorld, fleet: SimFleet, workload: Workload, boundMs: number): void {
+  world.after(LOOK_MS, () => {
+    const reasons = [...fleet.unsettled(), ...workload.unsettled()]
+    if (reasons.length === 0) {
+      workload.checkEnd()
+      world.stop()
+    } else if (world.nowMs < boundMs) rest(world, fleet, workload, boundMs)
+    else world.fail('liveness', `so long after all faults ended: ${reasons.join('; ')}`)
+  })
 }
