@@ -18,6 +18,8 @@ import { carryOut, type Desk, Refused } from './transfer.ts'
 
 /** Sessions of an application's pool in each database. */
 const SESSIONS = 6
+/** Operations under way in one application, at most: beyond it everything would only wait for everything. */
+const OPEN_MAX = 10
 /** An operation is tried so often, at most. */
 const ATTEMPTS_MAX = 3
 /** A lone transaction in doubt is asked about so often; then it stays unknown. */
@@ -29,6 +31,8 @@ interface Run {
   readonly random: Prng
   readonly concordat: Concordat
   readonly resources: ReadonlyMap<BankDatabase, Resource<unknown>>
+  /** It is being closed: what has not begun is left to the next run. */
+  isLeaving: boolean
 }
 
 /**
@@ -58,6 +62,12 @@ export class BankApplication implements Victim {
     world.spawn({ name, host, main: (process) => this.#main(process) })
   }
 
+  get #openCount(): number {
+    let count = 0
+    for (const entry of this.#notebook) if (isOpen(entry)) count += 1
+    return count
+  }
+
   /** What it still has to find out or to finish. */
   unsettled(): readonly string[] {
     const open = this.#notebook.filter(isOpen)
@@ -74,6 +84,7 @@ export class BankApplication implements Victim {
       await sleep(process.clock, run.random.below(2 * pauseMs + 1))
       if (!process.alive || !this.#workload.isLoading) return
       if (run.random.chance(0.003)) return this.#leave(run)
+      if (this.#openCount >= OPEN_MAX) continue
       if (run.random.chance(0.01)) this.#dieSoon(run)
       void this.#begin(run)
     }
@@ -113,12 +124,15 @@ export class BankApplication implements Victim {
       random: process.random,
       concordat: Concordat.over(port, options, { clock, random, randomFill }),
       resources: new Map(databases.map((database) => [database, database.resource(process, SESSIONS)])),
+      isLeaving: false,
     }
   }
 
   /** A planned restart: it closes the client in good order, and comes back. */
-  async #leave({ concordat, process }: Run): Promise<void> {
+  async #leave(run: Run): Promise<void> {
     const { world } = this.#workload
+    const { concordat, process } = run
+    run.isLeaving = true
     world.mark('application: closes its client while it works')
     await concordat.close()
     if (!process.alive) return
@@ -150,7 +164,7 @@ export class BankApplication implements Victim {
   }
 
   async #tryAll(run: Run, entry: Entry): Promise<void> {
-    while (run.process.alive && entry.progress === 'waiting') {
+    while (run.process.alive && !run.isLeaving && entry.progress === 'waiting') {
       if (entry.attempts >= ATTEMPTS_MAX || !this.#workload.isLoading) return this.#end(entry, 'gaveUp')
       entry.attempts += 1
       entry.progress = 'running'
