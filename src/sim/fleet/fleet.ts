@@ -162,7 +162,8 @@ function restOf(name: string, { coordinator }: CoordinatorServer, reasons: strin
     reasons.push(`${name} has ${openCount} open, ${undeliveredCount} undelivered, ${queuedCount} queued`)
   }
   const { doubtful, configuration, nodeId, lastApplied } = log.raft
-  if (doubtful) reasons.push(`${name} is in doubt`)
+  // A learner that nobody is rebuilding (an operator took its vote) stays in doubt until it is promoted: it promises nothing.
+  if (doubtful && configuration.voters.includes(nodeId)) reasons.push(`${name} is in doubt`)
   if (configuration.rebuilding.includes(nodeId)) reasons.push(`${name} is being rebuilt`)
   return lastApplied
 }
