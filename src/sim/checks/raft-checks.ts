@@ -4,6 +4,7 @@ import type { Entry, Raft, RaftEffect, RaftMessage, RecoveredState, WriteEffect 
 import type { RaftTap } from '../../replica/index.ts'
 import { Configurations } from './configurations.ts'
 import { NodeLog } from './node-log.ts'
+import { RaftMarks } from './raft-marks.ts'
 
 /** Where a broken promise is reported. */
 export interface CheckWorld {
@@ -48,6 +49,7 @@ export class RaftChecks {
 
   /** Looks on for one run of one node. `alive` turns false at its death: what it does afterwards did not happen. */
   tap(nodeId: NodeId, alive: () => boolean): RaftTap {
+    const marks = new RaftMarks(this.#world)
     let core: Raft | undefined
     let commitIndex = 0
     return {
@@ -60,6 +62,7 @@ export class RaftChecks {
         if (effects.length === 0 || !alive() || core === undefined) return
         for (const effect of effects) {
           this.configurations.look(effect)
+          marks.look(effect)
           this.#effect(nodeId, core, effect)
         }
         const status = core.status()
@@ -72,7 +75,9 @@ export class RaftChecks {
         commitIndex = status.commitIndex
       },
       sent: (message) => {
-        if (alive()) this.#sent(message)
+        if (!alive()) return
+        marks.sent(message)
+        this.#sent(message)
       },
     }
   }

@@ -151,11 +151,11 @@ function machinesOf({ fleet }: FaultContext): number {
   return fleet.nodes.filter(({ isGone }) => !isGone).length
 }
 
-/** A fleet of one has no operator, and an old release knows no changes. */
-function mayChange({ fleet }: FaultContext): boolean {
-  return (
-    fleet.nodes.length >= VOTERS_MIN && fleet.nodes.every(({ isGone, protocolMinor }) => isGone || protocolMinor > 0)
-  )
+/** A fleet of one has no operator, an old release knows no changes, and damage counts by the voters that there are. */
+function mayChange({ fleet, atlas }: FaultContext): boolean {
+  const { nodes } = fleet
+  if (nodes.length < VOTERS_MIN || !atlas.isWhole) return false
+  return nodes.every(({ isGone, protocolMinor }) => isGone || protocolMinor > 0)
 }
 
 /** So many voters stay that one may be lost. */

@@ -69,6 +69,6 @@ function drawSnapshots(prng: Prng): FleetOptions['tuning'] {
     snapshotBytes: prng.pick([4_096, 65_536]),
     tailEntries: prng.pick([0, 5, 100]),
     tailBytes: prng.pick([0, 2_048, 65_536]),
-    snapshotChunkBytes: prng.pick([256, 4_096, 65_536]),
+    snapshotChunkBytes: prng.pick([64, 256, 4_096]),
   }
 }

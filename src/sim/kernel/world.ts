@@ -189,7 +189,7 @@ export class SimWorld implements World, ProcessWorld, Stepper {
     if (this.#stopped || this.failure !== undefined) return false
     const event = this.#queue.takeDue(this.#untilMs)
     if (event === undefined) {
-      this.nowMs = this.#untilMs
+      if (Number.isFinite(this.#untilMs)) this.nowMs = this.#untilMs
       return false
     }
     this.nowMs = event.at
