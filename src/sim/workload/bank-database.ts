@@ -1,8 +1,17 @@
 import { type ClusterId, type Prng, parseGid } from '../../base/index.ts'
 import { mysql, postgres, type Resource } from '../../resources/index.ts'
-import { type Row, SimMariadb, SimMysqlPool, SimPgPool, SimPostgres } from '../databases/index.ts'
-import type { SimMysqlPromiseConnection } from '../databases/mariadb/index.ts'
-import type { SimPgClient } from '../databases/postgres/index.ts'
+import {
+  type DatabaseObserver,
+  type Row,
+  type SimJsReserved,
+  SimJsSql,
+  SimMariadb,
+  SimMysqlPool,
+  type SimMysqlPromiseConnection,
+  type SimPgClient,
+  SimPgPool,
+  SimPostgres,
+} from '../databases/index.ts'
 import type { SimProcess, Victim, World } from '../kernel/types.ts'
 import type { FoundState, Oracle } from '../oracle/index.ts'
 
@@ -19,6 +28,8 @@ export interface BankDatabaseOptions {
   readonly lockTimeoutMs: number
   /** MariaDB only: with it there is evidence of every outcome. */
   readonly witness: boolean
+  /** PostgreSQL: applications use postgres.js instead of pg. MariaDB: a text holds one statement only. */
+  readonly otherDriver: boolean
 }
 
 /** PostgreSQL looks for a deadlock after so long: usually before a lock timeout ends the wait. */
@@ -87,26 +98,36 @@ export class BankDatabase implements Victim {
   resource(process: SimProcess, sessions: number): Resource<unknown> {
     const { name } = this
     const { clock } = process
-    if (this.#options.engine === 'postgres') {
-      return postgres(new SimPgPool(process, { database: name, max: sessions }), { name, clock })
+    const { engine, otherDriver, witness } = this.#options
+    if (engine === 'postgres') {
+      const options = { database: name, max: sessions }
+      return otherDriver
+        ? postgres(new SimJsSql(process, options), { name, clock })
+        : postgres(new SimPgPool(process, options), { name, clock })
     }
-    const pool = new SimMysqlPool(process, { database: name, connectionLimit: sessions, multipleStatements: true })
-    return mysql(pool.promise(), { name, clock, witness: this.#options.witness })
+    const multipleStatements = !otherDriver
+    const pool = new SimMysqlPool(process, { database: name, connectionLimit: sessions, multipleStatements })
+    return mysql(pool.promise(), { name, clock, witness })
   }
 
   /** Sends a statement with `$1`, `$2` … in the order of the values, whatever the driver. */
   async query(session: unknown, text: string, values: readonly (string | number)[]): Promise<readonly Row[]> {
-    if (this.#options.engine === 'postgres') return (await (session as SimPgClient).query(text, values)).rows
+    const { engine, otherDriver } = this.#options
+    if (engine === 'postgres') {
+      return otherDriver
+        ? await (session as SimJsReserved).unsafe(text, values)
+        : (await (session as SimPgClient).query(text, values)).rows
+    }
     const [result] = await (session as SimMysqlPromiseConnection).query(text.replace(/\$\d+/g, '?'), values)
     return 'affectedRows' in result ? [] : result
   }
 
   /**
    * Sends a statement that fails, past everybody who would hear of it, as a driver's plug-in may that keeps errors to
-   * itself. False: this database's errors leave the rest of a transaction as it is (MariaDB), so nothing was sent.
+   * itself. False: nothing was sent, for MariaDB's errors leave the rest of a transaction as it is.
    */
   failUnheard(session: unknown): boolean {
-    if (this.#options.engine !== 'postgres') return false
+    if (this.#options.engine !== 'postgres' || this.#options.otherDriver) return false
     ;(session as SimPgClient).sendUnheard('SELECT nonsense')
     return true
   }
@@ -147,7 +168,7 @@ export class BankDatabase implements Victim {
     return this.server.store.lockedRows().map((row) => `${this.name}/${row}`)
   }
 
-  #makeServer(observer: ReturnType<typeof observerOf>): SimPostgres | SimMariadb {
+  #makeServer(observer: DatabaseObserver): SimPostgres | SimMariadb {
     const { name, engine, preparedMax, lockTimeoutMs } = this.#options
     const mark = (what: string): void => this.#world.mark(what)
     const deadlockMs = DEADLOCK_MS
@@ -157,7 +178,7 @@ export class BankDatabase implements Victim {
 }
 
 /** Tells the oracle of our branches; somebody else's are none of its business. */
-function observerOf({ branches }: Oracle, cluster: ClusterId, database: string) {
+function observerOf({ branches }: Oracle, cluster: ClusterId, database: string): DatabaseObserver {
   const tell = (gid: string, to: (txid: string, where: string) => void): void => {
     const identity = parseGid(gid)
     if (identity?.cluster === cluster) to(identity.txid, placeOf(database, identity.branch))

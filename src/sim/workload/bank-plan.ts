@@ -34,6 +34,7 @@ export function drawBank(random: Prng): BankPlan {
     preparedMax: random.pick([64, 64, 3]),
     lockTimeoutMs: random.pick([0, 300, 2_000]),
     witness,
+    otherDriver: random.chance(0.3),
   }))
   return { openingBalance, databases, meddlings: random.chance(0.15) ? random.between(1, 20) : 0 }
 }
