@@ -2,10 +2,13 @@ import { describe, expect, test } from 'vitest'
 import { planOf } from '../faults/plan.ts'
 import { type RunReport, simulate } from '../run/simulation.ts'
 
+/** Begun in each run. */
+const TRANSACTIONS = 60
+
 /** A run of `kind` in which nothing goes wrong but what the workload does itself. */
 function quietly(seed: number, kind: 'bank' | 'raw', noted: string[] = []): Promise<RunReport> {
   const plan = planOf(seed)
-  const workload = { kind, applications: 2, transactions: 60, durationMs: 4_000 }
+  const workload = { kind, applications: 2, transactions: TRANSACTIONS, durationMs: 4_000 }
   return simulate(
     { ...plan, faults: [], faultsMs: 4_000, workload },
     { onNote: ({ actor, what }) => noted.push(`${actor} ${what}`) },
@@ -14,11 +17,16 @@ function quietly(seed: number, kind: 'bank' | 'raw', noted: string[] = []): Prom
 
 describe.each(['bank', 'raw'] as const)('the %s workload', (kind) => {
   test('comes to rest in a world without faults, with most of its work committed', async () => {
-    for (const seed of [1, 3, 7]) {
+    // Some seeds draw few accounts and slow databases, and lose most of their work to each other: all count together.
+    const seeds = [1, 2, 3, 4, 5, 6]
+    let committed = 0
+    for (const seed of seeds) {
       const { failure, tally } = await quietly(seed, kind)
       expect(failure, `seed ${seed}`).toBeUndefined()
-      expect(tally.committed, `seed ${seed}`).toBeGreaterThan(20)
+      expect(tally.committed, `seed ${seed}`).toBeGreaterThan(0)
+      committed += tally.committed ?? 0
     }
+    expect(committed).toBeGreaterThan((seeds.length * TRANSACTIONS) / 2)
   })
 
   test('is decided by its seed alone', async () => {
