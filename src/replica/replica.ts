@@ -127,7 +127,7 @@ export class Replica implements DecisionLog {
       enqueue: (event) => this.#driver.enqueue(event),
       send: (message) => this.#driver.send(message),
       status: () => raft.status(),
-      mayCompact: () => this.#membership.members.nodeIds.every((nodeId) => this.#membership.minorOf(nodeId) !== 0),
+      mayCompact: () => this.#mayCompact(),
       onMembers: (installed) => this.#membership.inForce(installed),
       onFatal,
     })
@@ -316,6 +316,15 @@ export class Replica implements DecisionLog {
   }
 
   /** Stops everything for good and tells the owner, once. */
+  /**
+   * Whether the log may be cut: a member of protocol 1.0 could never get back what is gone. One that this run has not met
+   * may be of 1.0, unless the log was cut before: then all had been upgraded once, and nobody goes back.
+   */
+  #mayCompact(): boolean {
+    const assumedMinor = this.#storage.base.index > 0 ? 1 : 0
+    return this.#membership.members.nodeIds.every((nodeId) => (this.#membership.minorOf(nodeId) ?? assumedMinor) > 0)
+  }
+
   #fail(error: Error): void {
     if (this.#state === 'stopped') return
     this.#stop()

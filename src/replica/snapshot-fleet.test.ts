@@ -308,3 +308,35 @@ test('as long as a member speaks a version without snapshots, no log is cut', as
   for (const node of fleet.running) await compacted(node, 500)
   await allEqual()
 })
+
+test('a member that nobody met yet may speak that version: before the first cut everybody must be met', async () => {
+  fleet = new Fleet(
+    memoryNetwork(),
+    membersOn([7001, 7002, 7003]),
+    (nodeId) => ({ disk: diskOf(nodeId), directory: '/log' }),
+    OFTEN,
+  )
+  fleet.more.set(parseNodeId(3), { protocolMinor: 0 })
+  await fleet.start(1)
+  await fleet.start(2)
+  await load(await fleet.leader(), 500)
+  for (const node of fleet.running) await eventually('it took a snapshot', () => snapshotIndexOf(node) > 300)
+  expect(fleet.running.map(baseOf)).toEqual([0, 0])
+  // It comes late, and finds all that it needs.
+  await fleet.start(3)
+  await allEqual()
+  // It is upgraded, and the logs are cut. From then on nobody can speak that version, met or not.
+  await fleet.stop(parseNodeId(3))
+  fleet.more.delete(parseNodeId(3))
+  await fleet.start(3)
+  await load(await fleet.leader(), 300)
+  for (const node of fleet.running) await compacted(node, 500)
+  await fleet.stop(parseNodeId(3))
+  await fleet.stop(parseNodeId(2))
+  await fleet.stop(parseNodeId(1))
+  await fleet.start(1)
+  await fleet.start(2)
+  const before = fleet.running.map(baseOf)
+  await load(await fleet.leader(), 300)
+  for (const [at, node] of fleet.running.entries()) await compacted(node, (before[at] ?? 0) + 100)
+})
