@@ -20,6 +20,11 @@ export class Configurations {
     else if (effect.kind === 'configurationChanged') this.#applied(effect.index, effect.configuration)
   }
 
+  /** The voters of the newest configuration that anybody applied; of a joint one first the new voters, then the old. */
+  get inForce(): Majorities {
+    return this.#inForce
+  }
+
   /** Every set of voters that counts now, or may count soon. */
   get all(): Majorities {
     return [...this.#inForce, ...[...this.#written.values()].flatMap(({ majorities }) => majorities)]

@@ -2,7 +2,9 @@ import { crc32 } from 'node:zlib'
 import type { NodeId } from '../../base/index.ts'
 import type { Entry, Raft, RaftEffect, RaftMessage, RecoveredState, WriteEffect } from '../../raft/index.ts'
 import type { RaftTap } from '../../replica/index.ts'
+import type { Moment } from '../faults/fault.ts'
 import { Configurations } from './configurations.ts'
+import { momentIn, momentOf } from './moments.ts'
 import { NodeLog } from './node-log.ts'
 import { RaftMarks } from './raft-marks.ts'
 
@@ -34,6 +36,9 @@ export class RaftChecks {
   readonly #committedIn: number[] = []
   readonly #logs = new Map<NodeId, NodeLog>()
 
+  /** Hears of decisive moments, while they happen. */
+  onMoment: (moment: Moment, nodeId: NodeId) => void = () => {}
+
   /** Who counts. */
   readonly configurations: Configurations
 
@@ -57,6 +62,7 @@ export class RaftChecks {
         core = raft
         commitIndex = raft.status().commitIndex
         this.#recovered(nodeId, recovered)
+        if (recovered.doubtful) this.onMoment('doubt', nodeId)
       },
       stepped: (effects) => {
         if (effects.length === 0 || !alive() || core === undefined) return
@@ -64,6 +70,8 @@ export class RaftChecks {
           this.configurations.look(effect)
           marks.look(effect)
           this.#effect(nodeId, core, effect)
+          const moment = momentIn(effect, core)
+          if (moment !== undefined) this.onMoment(moment, nodeId)
         }
         const status = core.status()
         if (status.commitIndex < commitIndex) {
@@ -78,6 +86,8 @@ export class RaftChecks {
         if (!alive()) return
         marks.sent(message)
         this.#sent(message)
+        const moment = momentOf(message)
+        if (moment !== undefined) this.onMoment(moment, nodeId)
       },
     }
   }

@@ -15,6 +15,12 @@ export interface Hurtable {
   readonly process: () => Process | undefined
 }
 
+/** Whose moment it is, and who else was there. */
+export interface Occasion {
+  readonly subject: SimNode
+  readonly bystander: SimNode | undefined
+}
+
 /** What all faults need. */
 export class FaultContext {
   readonly world: SimWorld
@@ -22,6 +28,8 @@ export class FaultContext {
   readonly atlas: FaultAtlas
   readonly #victims: ReadonlyMap<string, Victim>
   healed = false
+  /** The moment that the ambush under way is about. */
+  occasion: Occasion | undefined
 
   constructor(world: SimWorld, fleet: SimFleet, victims: readonly Victim[]) {
     this.world = world
@@ -45,6 +53,8 @@ export class FaultContext {
   }
 
   node(target: Target): SimNode | undefined {
+    if (target === 'subject') return this.occasion?.subject
+    if (target === 'bystander') return this.occasion?.bystander
     if (target === 'leader') return this.fleet.nodes.find(({ server }) => server?.coordinator.isLeading === true)
     return this.fleet.nodes.find(({ nodeId }) => nodeId === target)
   }

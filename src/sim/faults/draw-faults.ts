@@ -33,6 +33,7 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
       kind: 'partition',
       side: someNodes(prng, cast),
       oneWay: prng.chance(0.3),
+      reachable: prng.chance(0.4),
       forMs: prng.between(100, 4_000),
     }),
   ],
@@ -95,6 +96,7 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
   [1, (prng, cast) => ({ kind: 'demote', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
   [1, (prng, cast) => ({ kind: 'promote', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
   [1, (prng, cast) => ({ kind: 'replaceMember', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
+  [1, (prng, cast) => ({ kind: 'swapMember', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
   [3, (prng, cast) => ({ kind: 'upgrade', target: prng.between(1, cast.nodes), downMs: prng.pick([0, 200]) })],
   [
     1,

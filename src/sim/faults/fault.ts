@@ -1,7 +1,32 @@
 import type { NetworkConditions } from '../network/conditions.ts'
 
-/** A coordinator by its number, whoever leads when it happens, `database:2` or `application:1`. */
+/**
+ * A coordinator by its number, whoever leads when it happens, `database:2` or `application:1`. In an ambush also `subject`,
+ * whose moment it is, and `bystander`, another coordinator that runs then: the same one for all that one moment sets off.
+ */
 export type Target = number | string
+
+/** Something decisive that a coordinator does. Raft is most easily hurt right then. */
+export type Moment =
+  /** Becomes leader. */
+  | 'elected'
+  /** Leads, and appends a configuration. */
+  | 'change'
+  /** Leads, and a joint configuration comes in force for it. */
+  | 'joint'
+  /** Gives its vote away. */
+  | 'vote'
+  /** Comes up in doubt. */
+  | 'doubt'
+  /** Replaces its state by a leader's snapshot. */
+  | 'install'
+
+/** Lies in wait from `atMs` on, and happens so long after the nth such moment. */
+export interface Ambush {
+  readonly moment: Moment
+  readonly nth: number
+  readonly afterMs: number
+}
 
 /** Something that goes wrong. Each takes back by itself what it did, so leaving one out changes no other. */
 export type FaultAction =
@@ -21,13 +46,16 @@ export type FaultAction =
   | { readonly kind: 'restart'; readonly target: Target; readonly downMs: number }
   /** SIGSTOP. */
   | { readonly kind: 'pause'; readonly target: Target; readonly forMs: number }
-  /** Nothing gets from one side to the others; with `oneWay` they are still heard. */
+  /** Nothing gets from one side to the others; with `oneWay` they are still heard; with `reachable`, applications and databases reach both. */
   | {
       readonly kind: 'partition'
       readonly side: readonly Target[]
       readonly oneWay: boolean
+      readonly reachable: boolean
       readonly forMs: number
     }
+  /** The coordinators fall apart into a majority of the new voters and one of the old, when a joint change leaves room for both. */
+  | { readonly kind: 'splitJoint'; readonly forMs: number }
   /** One direction between two. */
   | { readonly kind: 'cut'; readonly from: Target; readonly to: Target; readonly forMs: number }
   | { readonly kind: 'reset'; readonly a: Target; readonly b: Target }
@@ -58,6 +86,8 @@ export type FaultAction =
   | { readonly kind: 'demote' | 'promote'; readonly target: Target; readonly forMs: number }
   /** A machine is lost with its disk, and an operator puts another in its place. */
   | { readonly kind: 'replaceMember'; readonly target: Target; readonly forMs: number }
+  /** The same with a machine that is well. */
+  | { readonly kind: 'swapMember'; readonly target: Target; readonly forMs: number }
   /** A coordinator is stopped and starts with the newer release. */
   | { readonly kind: 'upgrade'; readonly target: Target; readonly downMs: number }
   | { readonly kind: 'wallJump'; readonly target: Target; readonly byMs: number }
@@ -66,5 +96,6 @@ export interface Fault {
   /** Stays when others are left out. */
   readonly id: number
   readonly atMs: number
+  readonly ambush?: Ambush | undefined
   readonly action: FaultAction
 }

@@ -1,24 +1,41 @@
 import { unreachable } from '../../base/index.ts'
 import { HEALTHY } from '../disk/conditions.ts'
+import { Ambushes } from './ambushes.ts'
 import type { FaultContext } from './context.ts'
 import { badDisk, bitFlip, fullDisk, misdirect, slowDisk } from './disk-faults.ts'
 import type { Fault, FaultAction } from './fault.ts'
-import { cut, partition, reset, swallow, weather } from './network-faults.ts'
-import { addMember, demote, promote, removeMember, replaceMember, transfer, upgrade } from './operator-faults.ts'
+import { cut, partition, reset, splitJoint, swallow, weather } from './network-faults.ts'
+import {
+  addMember,
+  demote,
+  promote,
+  removeMember,
+  replaceMember,
+  swapMember,
+  transfer,
+  upgrade,
+} from './operator-faults.ts'
 import { blackout, crash, crashAt, pause, restart, wallJump } from './process-faults.ts'
 
 /** Makes the planned faults happen, and takes each back when its time is over. */
 export class Injector {
   readonly #context: FaultContext
   readonly #faults: readonly Fault[]
+  readonly #ambushes: Ambushes
 
   constructor(context: FaultContext, faults: readonly Fault[]) {
     this.#context = context
     this.#faults = faults
+    this.#ambushes = new Ambushes(context, (fault) => this.#inject(fault))
   }
 
   start(): void {
-    for (const fault of this.#faults) this.#context.world.after(fault.atMs, () => this.#inject(fault))
+    const { world, fleet } = this.#context
+    for (const fault of this.#faults) {
+      const { ambush, atMs } = fault
+      world.after(atMs, () => (ambush === undefined ? this.#inject(fault) : this.#ambushes.lay(fault, ambush)))
+    }
+    fleet.raftChecks.onMoment = (moment, nodeId) => this.#ambushes.reached(moment, nodeId)
   }
 
   /** Everything is well again, and everybody is up. */
@@ -62,6 +79,8 @@ function carryOut(context: FaultContext, action: FaultAction): void {
       return pause(context, action)
     case 'partition':
       return partition(context, action)
+    case 'splitJoint':
+      return splitJoint(context, action)
     case 'cut':
       return cut(context, action)
     case 'reset':
@@ -92,6 +111,8 @@ function carryOut(context: FaultContext, action: FaultAction): void {
       return promote(context, action)
     case 'replaceMember':
       return replaceMember(context, action)
+    case 'swapMember':
+      return swapMember(context, action)
     case 'upgrade':
       return upgrade(context, action)
     case 'wallJump':

@@ -70,6 +70,17 @@ export function replaceMember(context: FaultContext, { target, forMs }: Action<'
   ).begin()
 }
 
+export function swapMember(context: FaultContext, { target, forMs }: Action<'swapMember'>): void {
+  const node = context.node(target)
+  if (node === undefined || node.isGone || !mayChange(context) || machinesOf(context) >= MACHINES_MAX) return
+  const successor = context.fleet.addNode()
+  const promotion: MembersRequest = { kind: 'promote', nodeId: successor.nodeId, replaces: node.nodeId }
+  new Procedure(context, forMs, [addAs(successor), promotion], () => {
+    context.world.mark('member swapped')
+    retire(context, node)
+  }).begin()
+}
+
 export function upgrade(context: FaultContext, { target, downMs }: Action<'upgrade'>): void {
   const node = context.node(target)
   if (node === undefined) return

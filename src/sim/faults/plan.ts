@@ -4,6 +4,7 @@ import { seedOf } from '../kernel/hash.ts'
 import type { WorkloadSize } from '../kernel/types.ts'
 import { drawFaults } from './draw-faults.ts'
 import type { Fault } from './fault.ts'
+import { drawScenes } from './scenes.ts'
 
 /** Everything that a run is made of, as data: drawn from the seed, and made smaller by shrinking. */
 export interface Plan {
@@ -23,6 +24,9 @@ export function planOf(seed: number): Plan {
   const faultsMs = prng.pick([5_000, 10_000, 20_000])
   const applications = prng.between(1, 4)
   const nodes = prng.pick([1, 3, 3, 3, 3, 3, 5, 5])
+  const cast = { nodes, databases: 3, applications }
+  const faults = drawFaults(new Prng(seedOf(seed, 'faults')), cast, faultsMs)
+  const scenes = drawScenes(new Prng(seedOf(seed, 'scenes')), cast, faultsMs, faults.length)
   return {
     seed,
     fleet: {
@@ -34,6 +38,7 @@ export function planOf(seed: number): Plan {
         inFlightMessagesMax: prng.pick([2, 64]),
         cacheBytesMax: prng.pick([2_048, 16 * 1024 * 1024]),
         ...drawSnapshots(prng),
+        ...drawFlow(new Prng(seedOf(seed, 'flow'))),
       },
       protocolMinor: prng.pick([0, 1, 1, 1, 1]),
       coordination: {
@@ -49,9 +54,18 @@ export function planOf(seed: number): Plan {
       transactions: Math.round((faultsMs / 1_000) * prng.pick([2, 10, 40])),
       durationMs: faultsMs,
     },
-    faults: drawFaults(new Prng(seedOf(seed, 'faults')), { nodes, databases: 3, applications }, faultsMs),
+    faults: [...faults, ...scenes],
     faultsMs,
     livenessMs: 60_000,
+  }
+}
+
+/** Messages of one entry each, and little under way; or all that there is in one. */
+function drawFlow(prng: Prng): FleetOptions['tuning'] {
+  return {
+    messageBytesMax: prng.pick([1, 1_024, 512 * 1_024]),
+    inFlightBytesMax: prng.pick([4_096, 4 * 1_024 * 1_024]),
+    uncommittedBytesMax: prng.pick([8_192, 16 * 1_024 * 1_024, 16 * 1_024 * 1_024]),
   }
 }
 

@@ -9,6 +9,7 @@ import type { Process } from '../kernel/process.ts'
 import type { CoordinatorView, FleetView, SimProcess, Workload } from '../kernel/types.ts'
 import type { SimWorld } from '../kernel/world.ts'
 import { type FleetSettings, SimNode } from './node.ts'
+import { ReadProbes } from './read-probes.ts'
 
 /** How a fleet is set up. */
 export interface FleetOptions {
@@ -79,6 +80,7 @@ export class SimFleet implements FleetView {
   start(workload: Pick<Workload, 'resources' | 'participantPort'>): void {
     this.#workload = workload
     for (const node of this.nodes) node.start()
+    new ReadProbes(this.#world, this).start()
   }
 
   /** Who takes part, by the leader's word; without a leader, everybody. */

@@ -1,0 +1,28 @@
+import { EntryKind, isJoint, type Raft, type RaftEffect, type RaftMessage } from '../../raft/index.ts'
+import type { Moment } from '../faults/fault.ts'
+
+/** The moment that an effect of a core is, if it is one. */
+export function momentIn(effect: RaftEffect, core: Raft): Moment | undefined {
+  switch (effect.kind) {
+    case 'roleChanged':
+      return effect.role === 'leader' ? 'elected' : undefined
+    case 'write':
+      return leads(core) && effect.entries.some(({ kind }) => kind === EntryKind.configuration) ? 'change' : undefined
+    case 'configurationChanged':
+      return leads(core) && isJoint(effect.configuration) ? 'joint' : undefined
+    case 'installSnapshot':
+      return 'install'
+    default:
+      return undefined
+  }
+}
+
+/** The moment that a message which leaves is, if it is one. */
+export function momentOf(message: RaftMessage): Moment | undefined {
+  const isVote = message.kind === 'requestVoteResponse' && message.voteGranted && !message.preVote
+  return isVote ? 'vote' : undefined
+}
+
+function leads(core: Raft): boolean {
+  return core.status().role === 'leader'
+}

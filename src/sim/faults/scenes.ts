@@ -1,0 +1,160 @@
+import type { Prng } from '../../base/index.ts'
+import type { Cast } from './draw-faults.ts'
+import type { Ambush, Fault, FaultAction, Moment } from './fault.ts'
+
+// Faults that are drawn one by one rarely meet in the order, and within the milliseconds, that a mistake in consensus needs
+// to show. A scene is a few of them that belong together, most of them lying in wait for a decisive moment.
+
+interface Cue {
+  /** After the scene's beginning. */
+  readonly atMs: number
+  readonly ambush?: Ambush
+  readonly action: FaultAction
+}
+
+type Scene = (prng: Prng, cast: Cast) => readonly Cue[]
+
+const MOMENTS: readonly Moment[] = ['elected', 'elected', 'change', 'joint', 'vote', 'doubt', 'install']
+
+const SCENES: readonly Scene[] = [
+  dyingLeaders,
+  forgetfulVoter,
+  splitOfJointVoters,
+  minorityThatHearsTwice,
+  frozenLeader,
+  changesOfTwoLeaders,
+  anyAmbush,
+  anyAmbush,
+]
+
+/** In every other run up to three scenes. */
+export function drawScenes(prng: Prng, cast: Cast, untilMs: number, firstId: number): Fault[] {
+  const faults: Fault[] = []
+  if (cast.nodes < 3 || prng.chance(0.5)) return faults
+  for (let count = prng.between(1, 3); count > 0; count--) {
+    // The first second belongs to the first election.
+    const beginMs = prng.between(1_000, Math.max(1_000, untilMs - 3_000))
+    for (const { atMs, ambush, action } of prng.pick(SCENES)(prng, cast)) {
+      faults.push({ id: firstId + faults.length, atMs: beginMs + atMs, ambush, action })
+    }
+  }
+  return faults
+}
+
+/**
+ * One leader after the other is cut off as soon as it is elected, or a little later, and dies: entries of old terms on one
+ * node or two are what Figure 8 of the Raft paper is made of.
+ */
+function dyingLeaders(prng: Prng): readonly Cue[] {
+  const cues: Cue[] = [{ atMs: 0, action: crashOf('leader', prng.pick([50, 400])) }]
+  for (let nth = prng.between(2, 6); nth > 0; nth--) {
+    const afterMs = prng.pick([0, 0, 1, 2, 4, 8, 30])
+    const ambush = { moment: 'elected', nth, afterMs } as const
+    if (prng.chance(0.6)) cues.push({ atMs: 0, ambush, action: alone('subject', prng.between(20, 400)) })
+    const dies = { ...ambush, afterMs: afterMs + prng.pick([0, 3, 20]) }
+    cues.push({ atMs: 0, ambush: dies, action: crashOf('subject', prng.pick([0, 50, 400, 1_500])) })
+  }
+  return cues
+}
+
+/**
+ * A leader is frozen, another is elected, one of its voters loses what it wrote last and comes back, and the old leader
+ * is the first that it hears.
+ */
+function forgetfulVoter(prng: Prng): readonly Cue[] {
+  const afterMs = prng.pick([1, 3, 10, 50])
+  const ambush = { moment: 'elected', nth: 1, afterMs } as const
+  const forMs = prng.between(500, 2_500)
+  return [
+    { atMs: 0, action: { kind: 'pause', target: 'leader', forMs: prng.between(500, 1_500) } },
+    { atMs: 0, ambush, action: alone('subject', forMs) },
+    { atMs: 0, ambush, action: { kind: 'bitFlip', target: 'bystander', bits: prng.pick([1, 3]), seed: prng.uint32() } },
+    { atMs: 0, ambush, action: crashOf('bystander', prng.pick([0, 50])) },
+  ]
+}
+
+/** A voter is exchanged, and while both sets of voters count they are torn apart. */
+function splitOfJointVoters(prng: Prng, { nodes }: Cast): readonly Cue[] {
+  const ambush = { moment: 'joint', nth: 1, afterMs: prng.pick([0, 0, 0, 0.2, 1, 3]) } as const
+  return [
+    { atMs: 0, action: { kind: 'swapMember', target: prng.between(1, nodes), forMs: 8_000 } },
+    { atMs: 0, ambush, action: { kind: 'splitJoint', forMs: prng.between(800, 4_000) } },
+  ]
+}
+
+/** The smaller side of a split hears every message several times. */
+function minorityThatHearsTwice(prng: Prng, { nodes }: Cast): readonly Cue[] {
+  const first = prng.between(1, nodes)
+  const side = Array.from({ length: Math.floor((nodes - 1) / 2) }, (_, i) => ((first + i - 1) % nodes) + 1)
+  const forMs = prng.between(1_500, 5_000)
+  const frames = { drop: 0, duplicate: prng.pick([0.2, 0.6]), delay: 0.1, delayMsMax: 5 }
+  return [
+    { atMs: 0, action: { kind: 'partition', side, oneWay: false, reachable: true, forMs } },
+    { atMs: 0, action: { kind: 'weather', conditions: { frames }, forMs } },
+  ]
+}
+
+/** A leader is frozen or cut off until another is elected, and then goes on at once. */
+function frozenLeader(prng: Prng): readonly Cue[] {
+  const isolation = { kind: 'partition', side: ['leader'], oneWay: prng.chance(0.3), reachable: true } as const
+  const cues: Cue[] = []
+  for (let i = 0; i < 3; i++) {
+    const forMs = prng.between(300, 1_500)
+    const atMs = i * 1_800
+    cues.push({ atMs, action: { kind: 'pause', target: 'leader', forMs } })
+    if (prng.chance(0.6)) cues.push({ atMs, action: { ...isolation, forMs: forMs + prng.between(50, 800) } })
+  }
+  return cues
+}
+
+/** A leader that has just appended a change is cut off with it, and the next one changes the members in its own way. */
+function changesOfTwoLeaders(prng: Prng, { nodes }: Cast): readonly Cue[] {
+  const target = prng.between(1, nodes)
+  const change = prng.pick([
+    { kind: 'swapMember', target, forMs: 5_000 },
+    { kind: 'addMember', forMs: 5_000 },
+    { kind: 'demote', target, forMs: 5_000 },
+  ] as const)
+  const cues: Cue[] = [{ atMs: 0, action: change }]
+  for (let nth = prng.between(1, 4); nth > 0; nth--) {
+    const ambush = { moment: 'change', nth, afterMs: prng.pick([0, 0, 0.3, 2]) } as const
+    const ends = prng.chance(0.5)
+      ? crashOf('subject', prng.pick([50, 400, 1_500]))
+      : alone('subject', prng.between(400, 2_500))
+    cues.push({ atMs: 0, ambush, action: ends })
+  }
+  return cues
+}
+
+/** At some moment something happens to whoever has it, or to somebody near. */
+function anyAmbush(prng: Prng): readonly Cue[] {
+  const moment = prng.pick(MOMENTS)
+  const cues: Cue[] = []
+  for (let nth = prng.between(1, 4); nth > 0; nth--) {
+    const ambush = { moment, nth, afterMs: prng.pick([0, 0, 0.5, 2, 10, 100]) }
+    cues.push({ atMs: 0, ambush, action: anyHarm(prng, prng.pick(['subject', 'subject', 'bystander', 'leader'])) })
+  }
+  return cues
+}
+
+function anyHarm(prng: Prng, target: string): FaultAction {
+  const forMs = prng.between(100, 2_500)
+  return prng.pick<FaultAction>([
+    crashOf(target, prng.pick([0, 50, 400, 1_500])),
+    alone(target, forMs),
+    { kind: 'pause', target, forMs },
+    { kind: 'bitFlip', target, bits: prng.pick([1, 3]), seed: prng.uint32() },
+    { kind: 'slowDisk', target, latencyMs: prng.pick([5, 50, 400]), forMs },
+    { kind: 'transfer', to: undefined },
+    { kind: 'blackout', downMs: prng.pick([0, 50, 400]) },
+  ])
+}
+
+function crashOf(target: string, downMs: number): FaultAction {
+  return { kind: 'crash', target, death: 'power', downMs }
+}
+
+/** Cut off from the other coordinators, but not from applications and databases. */
+function alone(target: string, forMs: number): FaultAction {
+  return { kind: 'partition', side: [target], oneWay: false, reachable: true, forMs }
+}
