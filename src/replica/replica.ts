@@ -315,7 +315,6 @@ export class Replica implements DecisionLog {
     await this.#storage.close()
   }
 
-  /** Stops everything for good and tells the owner, once. */
   /**
    * Whether the log may be cut: a member of protocol 1.0 could never get back what is gone. One that this run has not met
    * may be of 1.0, unless the log was cut before: then all had been upgraded once, and nobody goes back.
@@ -325,6 +324,7 @@ export class Replica implements DecisionLog {
     return this.#membership.members.nodeIds.every((nodeId) => (this.#membership.minorOf(nodeId) ?? assumedMinor) > 0)
   }
 
+  /** Stops everything for good and tells the owner, once. */
   #fail(error: Error): void {
     if (this.#state === 'stopped') return
     this.#stop()
