@@ -5,6 +5,13 @@ const RUNS_MIN = 300
 
 /** Rare branches: a campaign that never reaches one of them proves nothing about it, and fails as too weak. */
 export const REQUIRED_MARKS: readonly string[] = [
+  'ambush: change',
+  'ambush: chunk',
+  'ambush: doubt',
+  'ambush: elected',
+  'ambush: install',
+  'ambush: joint',
+  'ambush: vote',
   'application: aborted, presumed',
   'application: asks about what an earlier run began',
   'application: dies at work, killed',
@@ -32,9 +39,11 @@ export const REQUIRED_MARKS: readonly string[] = [
   'fault crashAt',
   'fault partition',
   'fault pause',
+  'fault splitJoint',
   'fault upgrade',
   'fault wallJump',
   'fault weather',
+  'forwarded read refused',
   'joint change left',
   'leadership transferred',
   'ledger restored from a snapshot',
@@ -44,6 +53,7 @@ export const REQUIRED_MARKS: readonly string[] = [
   'mariadb: lock wait timeout rolls back the statement alone (1205)',
   'mariadb: prepared branches survive a crash',
   'member removed',
+  'member swapped',
   'participant: an abort comes before its PREPARE',
   'participant: asks, being in doubt',
   'postgres: no slot left for a prepared branch (53200)',
@@ -56,6 +66,7 @@ export const REQUIRED_MARKS: readonly string[] = [
   'snapshot sent',
   'snapshot taken',
   'told to campaign at once',
+  'transfer failed: timeout',
   'vote refused',
   'write misdirected',
 ]

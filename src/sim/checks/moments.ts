@@ -19,8 +19,14 @@ export function momentIn(effect: RaftEffect, core: Raft): Moment | undefined {
 
 /** The moment that a message which leaves is, if it is one. */
 export function momentOf(message: RaftMessage): Moment | undefined {
-  const isVote = message.kind === 'requestVoteResponse' && message.voteGranted && !message.preVote
-  return isVote ? 'vote' : undefined
+  switch (message.kind) {
+    case 'requestVoteResponse':
+      return message.voteGranted && !message.preVote ? 'vote' : undefined
+    case 'installSnapshot':
+      return message.data.length > 0 ? 'chunk' : undefined
+    default:
+      return undefined
+  }
 }
 
 function leads(core: Raft): boolean {

@@ -36,8 +36,8 @@ export class RaftChecks {
   readonly #committedIn: number[] = []
   readonly #logs = new Map<NodeId, NodeLog>()
 
-  /** Hears of decisive moments, while they happen. */
-  onMoment: (moment: Moment, nodeId: NodeId) => void = () => {}
+  /** Hears of decisive moments, while they happen; `to` is whom the node speaks to, if it does. */
+  onMoment: (moment: Moment, nodeId: NodeId, to?: NodeId) => void = () => {}
 
   /** Who counts. */
   readonly configurations: Configurations
@@ -87,7 +87,7 @@ export class RaftChecks {
         marks.sent(message)
         this.#sent(message)
         const moment = momentOf(message)
-        if (moment !== undefined) this.onMoment(moment, nodeId)
+        if (moment !== undefined) this.onMoment(moment, nodeId, message.to)
       },
     }
   }

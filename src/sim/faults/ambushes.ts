@@ -18,13 +18,14 @@ export class Ambushes {
     this.#waiting.push({ fault, ambush, left: ambush.nth })
   }
 
-  reached(moment: Moment, nodeId: NodeId): void {
+  reached(moment: Moment, nodeId: NodeId, to?: NodeId): void {
     const due = this.#waiting.filter((each) => each.ambush.moment === moment && --each.left === 0)
     if (due.length === 0) return
     this.#waiting = this.#waiting.filter((each) => !due.includes(each))
     const { world } = this.#context
-    const occasion = this.#occasionOf(nodeId)
+    const occasion = this.#occasionOf(nodeId, to)
     if (occasion === undefined) return
+    world.mark(`ambush: ${moment}`)
     for (const { fault, ambush } of due) {
       world.after(ambush.afterMs, () => {
         this.#context.occasion = occasion
@@ -34,10 +35,12 @@ export class Ambushes {
     }
   }
 
-  #occasionOf(nodeId: NodeId): Occasion | undefined {
+  #occasionOf(nodeId: NodeId, to: NodeId | undefined): Occasion | undefined {
     const { world, fleet } = this.#context
     const subject = fleet.nodes.find((node) => node.nodeId === nodeId)
     if (subject === undefined) return undefined
+    const listener = fleet.nodes.find((node) => node.nodeId === to)
+    if (listener !== undefined) return { subject, bystander: listener }
     const others = fleet.nodes.filter((node) => node !== subject && node.process?.paused === false)
     return { subject, bystander: others.length === 0 ? undefined : world.random('ambushes').pick(others) }
   }

@@ -2,7 +2,8 @@ import type { NetworkConditions } from '../network/conditions.ts'
 
 /**
  * A coordinator by its number, whoever leads when it happens, `database:2` or `application:1`. In an ambush also `subject`,
- * whose moment it is, and `bystander`, another coordinator that runs then: the same one for all that one moment sets off.
+ * whose moment it is, and `bystander`: to whom it speaks, or else another coordinator that runs then, the same one for all
+ * that one moment sets off.
  */
 export type Target = number | string
 
@@ -18,6 +19,8 @@ export type Moment =
   | 'vote'
   /** Comes up in doubt. */
   | 'doubt'
+  /** Sends a part of a snapshot. */
+  | 'chunk'
   /** Replaces its state by a leader's snapshot. */
   | 'install'
 

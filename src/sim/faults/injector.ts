@@ -35,7 +35,7 @@ export class Injector {
       const { ambush, atMs } = fault
       world.after(atMs, () => (ambush === undefined ? this.#inject(fault) : this.#ambushes.lay(fault, ambush)))
     }
-    fleet.raftChecks.onMoment = (moment, nodeId) => this.#ambushes.reached(moment, nodeId)
+    fleet.raftChecks.onMoment = (...moment) => this.#ambushes.reached(...moment)
   }
 
   /** Everything is well again, and everybody is up. */

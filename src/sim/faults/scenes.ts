@@ -14,7 +14,17 @@ interface Cue {
 
 type Scene = (prng: Prng, cast: Cast) => readonly Cue[]
 
-const MOMENTS: readonly Moment[] = ['elected', 'elected', 'change', 'joint', 'vote', 'doubt', 'install']
+const MOMENTS: readonly Moment[] = [
+  'elected',
+  'elected',
+  'change',
+  'joint',
+  'vote',
+  'doubt',
+  'chunk',
+  'chunk',
+  'install',
+]
 
 const SCENES: readonly Scene[] = [
   dyingLeaders,
@@ -145,6 +155,7 @@ function anyHarm(prng: Prng, target: string): FaultAction {
     { kind: 'pause', target, forMs },
     { kind: 'bitFlip', target, bits: prng.pick([1, 3]), seed: prng.uint32() },
     { kind: 'slowDisk', target, latencyMs: prng.pick([5, 50, 400]), forMs },
+    { kind: 'reset', a: 'subject', b: 'bystander' },
     { kind: 'transfer', to: undefined },
     { kind: 'blackout', downMs: prng.pick([0, 50, 400]) },
   ])

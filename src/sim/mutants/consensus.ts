@@ -80,6 +80,13 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     '  add(read: WaitingRead): void {\n    ;(this.#asked ?? this.#waiting).push(read)',
   ),
   mutant(
+    'read-key-reused',
+    'a forwarded read goes under the key of the one before it, whose answer may still come',
+    'src/raft/forwarded-reads.ts',
+    'this.#nextKey = (readKey + 1) as ReadKey',
+    'this.#nextKey = readKey',
+  ),
+  mutant(
     'no-barrier-after-election',
     "a new leader decides and answers before its own term's no-op is applied",
     'src/raft/roles.ts',
