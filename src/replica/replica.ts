@@ -191,8 +191,9 @@ export class Replica implements DecisionLog {
     this.#membership.open()
     if (this.#removed) return
     if (this.#options.network !== undefined) this.#startTicking()
-    // A group of one has nobody to wait for.
-    if (this.#membership.isAlone) this.#driver.tick(2 * electionTimeoutTicksOf(this.#tuning))
+    // The core asks for what is to be applied in its first step, and nothing else would bring one.
+    else this.#driver.tick(1)
+    this.#applier.whenApplied(this.#driver.status().commitIndex, () => this.#leadAlone())
   }
 
   propose(payload: Uint8Array, options: ProposeOptions = {}): ProposeResult {
@@ -343,6 +344,15 @@ export class Replica implements DecisionLog {
 
   get #isStopped(): boolean {
     return this.#state === 'stopped'
+  }
+
+  /**
+   * A group of one has nobody to wait for, but must not campaign before all that it knows to be committed is applied
+   * (raft/election.ts). Only then it is sure who is in the group.
+   */
+  #leadAlone(): void {
+    if (this.#role === 'follower' && this.#membership.isAlone)
+      this.#driver.tick(2 * electionTimeoutTicksOf(this.#tuning))
   }
 
   #startTicking(): void {
