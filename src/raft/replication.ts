@@ -10,6 +10,8 @@ import { continueTransfer } from './transfer.ts'
 import type { AppendEntriesResponse, Entry, LoadId, LogIndex } from './types.ts'
 
 const NO_ENTRIES: readonly Entry[] = []
+/** A limit by bytes that lets one entry go: the first always does. */
+const ONE_ENTRY_BYTES = 1
 
 /** Sends everyone what it lacks, as far as its window allows. */
 export function broadcastAppend(core: Core): void {
@@ -25,6 +27,7 @@ export function tickHeartbeat(core: Core): void {
     return
   }
   core.heartbeatElapsedTicks = 0
+  for (const progress of core.leading.followers.values()) progress.offerDue = true
   broadcastHeartbeat(core)
 }
 
@@ -59,7 +62,9 @@ export function onLoadedForFollower(core: Core, loadId: LoadId, entries: readonl
     // Acknowledgements of what an earlier leader sent may have moved nextIndex on.
     if (load.from === progress.nextIndex && !progress.inFlight.isFull) {
       checkLoaded(core, load, entries)
-      sendPipelined(core, peer, progress, fittingPrefix(entries, core.options.messageBytesMax))
+      const fitting = fittingPrefix(entries, messageBytesMax(core, progress))
+      if (progress.state === 'probe') sendProbe(core, peer, progress, fitting)
+      else sendPipelined(core, peer, progress, fitting)
     }
     replicateTo(core, peer, progress)
     return
@@ -105,6 +110,7 @@ function onRefusal(core: Core, response: AppendEntriesResponse, progress: Progre
   const { hintIndex, hintTerm } = response
   // A follower that had what the log begins after would have named an entry there or behind.
   const agreedIndex = hintIndex < log.baseIndex ? hintIndex : log.highestWithin(hintIndex, hintTerm)
+  progress.suspect()
   // Whatever the hint says, each refusal must bring the search forward.
   progress.probeFrom(lower(refusedIndex, offset(agreedIndex, 1)))
   replicateTo(core, response.from, progress)
@@ -131,13 +137,30 @@ export function replicateTo(core: Core, peer: NodeId, progress: Progress): void 
   }
 }
 
-/** One message to find out whether the logs agree. It takes entries along when they are at hand, for they may fit. */
+/**
+ * One message to find out whether the logs agree. It takes entries along when they are at hand, for they may fit. If it
+ * is to find out whether the follower takes entries, they are loaded, as soon as the logs are known to agree.
+ */
 function probe(core: Core, peer: NodeId, progress: Progress): void {
-  if (progress.probeSent) return
+  if (progress.probeSent || progress.load !== undefined) return
   const { log } = core
-  const isAtHand = progress.nextIndex >= log.cachedFrom && progress.nextIndex <= log.lastIndex
-  const entries = isAtHand ? log.slice(progress.nextIndex, log.lastIndex, core.options.messageBytesMax) : NO_ENTRIES
-  progress.probeSent = true
+  const { nextIndex } = progress
+  const bytesMax = messageBytesMax(core, progress)
+  if (nextIndex > log.lastIndex) sendProbe(core, peer, progress, NO_ENTRIES)
+  else if (nextIndex >= log.cachedFrom) {
+    sendProbe(core, peer, progress, log.slice(nextIndex, log.lastIndex, bytesMax))
+  } else if (progress.intake !== 'open' && progress.isAgreed) {
+    progress.load = requestLoad(core, nextIndex, log.lastIndex, bytesMax)
+  } else sendProbe(core, peer, progress, NO_ENTRIES)
+}
+
+/** How much one message to this follower may hold: a single entry when it took none of late. */
+function messageBytesMax(core: Core, progress: Progress): number {
+  return progress.intake === 'closed' ? ONE_ENTRY_BYTES : core.options.messageBytesMax
+}
+
+function sendProbe(core: Core, peer: NodeId, progress: Progress, entries: readonly Entry[]): void {
+  progress.noteProbe(entries.length > 0)
   sendAppend(core, peer, progress, entries)
 }
 

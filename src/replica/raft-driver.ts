@@ -190,9 +190,10 @@ export class RaftDriver {
 
   /**
    * A follower whose state machine lags far behind takes no more entries: without them, AppendEntries is a heartbeat, and
-   * the leader goes back to what was acknowledged and comes again. Nothing else would bound this node's memory, for what
-   * it acknowledges it has on disk, not applied. The same when its disk is full to the last of its reserve: the others
-   * decide without it, its own votes still find room, and it goes on when there is room again.
+   * the leader goes back to what was acknowledged and offers one entry a heartbeat until it is taken (raft/progress.ts).
+   * Nothing else would bound this node's memory, for what it acknowledges it has on disk, not applied. The same when its
+   * disk is full to the last of its reserve: the others decide without it, its own votes still find room, and it goes on
+   * when there is room again.
    */
   #bounded(event: RaftEvent): RaftEvent {
     if (event.kind !== 'receive' || event.message.kind !== 'appendEntries') return event
