@@ -1,4 +1,4 @@
-import type { Clock, NodeId } from '../base/index.ts'
+import type { Clock, NodeId, Timer } from '../base/index.ts'
 import type { RaftEffect, RaftEvent, RaftStatus } from '../raft/index.ts'
 import { NotLeaderError } from './errors.ts'
 import { TransferFailedError } from './member-errors.ts'
@@ -7,6 +7,8 @@ import { TransferFailedError } from './member-errors.ts'
 export interface LeadershipTransferOptions {
   readonly nodeId: NodeId
   readonly clock: Clock
+  /** How long a node that was deposed waits for a word of the new leader. */
+  readonly patienceMs: number
   readonly status: () => RaftStatus
   /** The minor version of the protocol that a node spoke last. */
   readonly minorOf: (nodeId: NodeId) => number | undefined
@@ -18,29 +20,49 @@ interface Waiter {
   readonly reject: (error: Error) => void
 }
 
-/** Hands the leadership over (thesis §3.10), and tells whoever asked for it how that went. */
+/** A transfer under way, and whoever waits for its end. */
+interface Pending {
+  /** Undefined: the voter that is furthest, as the core finds. */
+  readonly target: NodeId | undefined
+  readonly waiters: Waiter[]
+  /** Runs from the moment when this node stopped leading until it hears who leads now. */
+  patience?: Timer
+}
+
+/**
+ * Hands the leadership over (thesis §3.10), and tells whoever asked for it how that went. There is one transfer at a time,
+ * so what the core says of one is meant for all that wait.
+ */
 export class LeadershipTransfer {
   readonly #options: LeadershipTransferOptions
-  #waiters: Waiter[] = []
+  #pending: Pending | undefined
 
   constructor(options: LeadershipTransferOptions) {
     this.#options = options
   }
 
   /**
-   * Resolves with the new leader, once this node has heard of it.
+   * Resolves with the new leader, once this node has heard of it. Who asks for the target of a transfer that is under way,
+   * or for any, waits for that one.
    *
    * @param to undefined: the voter that is furthest
    * @throws NotLeaderError, TransferFailedError
    */
   async transfer(to?: NodeId): Promise<NodeId> {
-    const { role, leader } = this.#options.status()
+    const { status, enqueue } = this.#options
+    const { role, leader, transferTarget } = status()
     if (role !== 'leader') throw new NotLeaderError(leader)
     const target = this.#targetOf(to)
-    return await new Promise((resolve, reject) => {
-      this.#waiters.push({ resolve, reject })
-      this.#options.enqueue({ kind: 'transferLeadership', to: target })
-    })
+    const pending = this.#pending
+    if (pending !== undefined) {
+      const isSame = to === undefined || to === (pending.target ?? transferTarget)
+      if (!isSame) throw new TransferFailedError('busy')
+      return await joined(pending)
+    }
+    const begun: Pending = { target, waiters: [] }
+    this.#pending = begun
+    enqueue({ kind: 'transferLeadership', to: target })
+    return await joined(begun)
   }
 
   /** Hands over to whoever can take it. @returns true when another node leads within `timeoutMs` */
@@ -66,10 +88,20 @@ export class LeadershipTransfer {
 
   /** Role or known leader changed. */
   roleChanged({ role, leader }: Extract<RaftEffect, { kind: 'roleChanged' }>): void {
-    if (this.#waiters.length === 0) return
-    // Deposed, and nobody leads yet: the next word comes with the new leader's first message.
+    const pending = this.#pending
+    if (pending === undefined) return
     if (role === 'leader') this.#rejectAll(new TransferFailedError('timeout'))
     else if (leader !== undefined) for (const { resolve } of this.#take()) resolve(leader)
+    else this.#expectLeader(pending)
+  }
+
+  /**
+   * Deposed, and nobody leads yet: the next word comes with the new leader's first message. It may never come here: not to
+   * a node that was cut off, nor to one that is no member any more.
+   */
+  #expectLeader(pending: Pending): void {
+    const { clock, patienceMs } = this.#options
+    pending.patience ??= clock.after(patienceMs, () => this.#rejectAll(new NotLeaderError(undefined)))
   }
 
   close(): void {
@@ -96,8 +128,13 @@ export class LeadershipTransfer {
   }
 
   #take(): readonly Waiter[] {
-    const waiters = this.#waiters
-    this.#waiters = []
-    return waiters
+    const pending = this.#pending
+    this.#pending = undefined
+    if (pending?.patience !== undefined) this.#options.clock.cancel(pending.patience)
+    return pending?.waiters ?? []
   }
+}
+
+function joined({ waiters }: Pending): Promise<NodeId> {
+  return new Promise((resolve, reject) => waiters.push({ resolve, reject }))
 }

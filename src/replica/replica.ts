@@ -38,6 +38,8 @@ import { Ticker } from './ticker.ts'
 
 /** How long a write of a leader may take before it hands over, in election timeouts. */
 const SLOW_DISK_TIMEOUTS = 2
+/** How long a node that handed over waits for a word of whoever leads now, in election timeouts. */
+const HEIR_TIMEOUTS = 4
 
 type RoleChange = Extract<RaftEffect, { kind: 'roleChanged' }>
 
@@ -134,6 +136,7 @@ export class Replica implements DecisionLog {
     this.#transfer = new LeadershipTransfer({
       nodeId: options.nodeId,
       clock,
+      patienceMs: HEIR_TIMEOUTS * tuning.electionTimeoutMs,
       status: () => raft.status(),
       minorOf: (nodeId) => this.#membership.minorOf(nodeId),
       enqueue: (event) => this.#driver.enqueue(event),
