@@ -49,6 +49,19 @@ export class WalLockedError extends ConcordatError {
   }
 }
 
+/** A recovery without a quorum was begun in the directory and has not ended: what is in it now may be a part only. */
+export class RecoveryUnfinishedError extends ConcordatError {
+  readonly code = 'RECOVERY_UNFINISHED'
+
+  constructor(directory: string) {
+    super(
+      `a recovery of ${directory} was begun and has not ended: its log may lack entries that can still be read. ` +
+        'Nothing was changed. Give the command (concordat recover --force-new-cluster) again, and until it has ended ' +
+        'keep the copy that it made beside the directory.',
+    )
+  }
+}
+
 /** The directory belongs to another node or cluster. */
 export class WalIdentityError extends ConcordatError {
   readonly code = 'WAL_IDENTITY'

@@ -1,6 +1,7 @@
 export { type Disk, type DiskFile, isOutOfSpace, type OpenOptions } from './disk.ts'
 export {
   type DamagePlace,
+  RecoveryUnfinishedError,
   WalClosedError,
   WalDamagedError,
   WalFailedError,
@@ -19,7 +20,8 @@ export { MemoryDisk } from './memory-disk.ts'
 export type { DiskOperation, Draw, Fate, MemoryDiskOptions } from './memory-faults.ts'
 export { nodeDisk } from './node-disk.ts'
 export type { WalIdentity } from './segment.ts'
-export { type SetAside, type SetAsideOptions, setAsideDamagedLog } from './set-aside.ts'
+export { type SetAside, type SetAsideOptions, segmentPlaces, setAsideDamagedLog } from './set-aside.ts'
 export { type LogSurvey, surveyLog } from './survey.ts'
+export { clearUnfinished, markUnfinished, UNFINISHED, unfinishedNote } from './unfinished.ts'
 export { Wal } from './wal.ts'
 export type { WalOptions, WalRecord, WalStats } from './wal-options.ts'

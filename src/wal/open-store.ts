@@ -1,6 +1,6 @@
 import { assert } from '../base/index.ts'
 import type { Disk } from './disk.ts'
-import { WalDamagedError, WalNotEmptyError } from './errors.ts'
+import { RecoveryUnfinishedError, WalDamagedError, WalNotEmptyError } from './errors.ts'
 import { DATA_OFFSET, storeSalt } from './format.ts'
 import { isLockFile } from './lock-file.ts'
 import type { StoredRecord } from './log-reader.ts'
@@ -17,6 +17,7 @@ import {
   segmentPath,
   type WalIdentity,
 } from './segment.ts'
+import { UNFINISHED } from './unfinished.ts'
 
 /** A log that was read or made, ready to be appended to. */
 export interface OpenedStore {
@@ -42,6 +43,7 @@ export async function openStore(
   onRecord: (record: StoredRecord) => void,
 ): Promise<OpenedStore> {
   const names = await disk.list(directory)
+  if (names.includes(UNFINISHED)) throw new RecoveryUnfinishedError(directory)
   const aside = names.find(isAside)
   if (aside !== undefined) {
     throw new WalDamagedError(`${directory}/${aside}`, 0, 'a damaged log was being set aside, and it was not finished')

@@ -223,6 +223,21 @@ async function nextDamaged(disk: Disk, directory: string, last: number): Promise
   return damagedPath(directory, empty ? last : last + 1)
 }
 
+/**
+ * Where the segments of a directory's log are, by the names that they have in it. When it was being set aside, and that
+ * was not finished, some of them have moved already.
+ */
+export async function segmentPlaces(disk: Disk, directory: string): Promise<ReadonlyMap<string, string>> {
+  const names = await disk.list(directory)
+  const last = lastDamaged(names)
+  const homes = last > 0 && names.some(isAside) ? [damagedPath(directory, last), directory] : [directory]
+  const places = new Map<string, string>()
+  for (const home of homes) {
+    for (const name of await disk.list(home)) if (segmentNumber(name) !== undefined) places.set(name, `${home}/${name}`)
+  }
+  return places
+}
+
 async function moveSegments(disk: Disk, directory: string, movedTo: string): Promise<void> {
   const there = new Set(await disk.list(movedTo))
   for (const name of await disk.list(directory)) {

@@ -4,6 +4,7 @@ import { storeSalt } from './format.ts'
 import type { StoredRecord } from './log-reader.ts'
 import { readLog } from './recovery.ts'
 import { isAside, readAnyHeader, segmentNumber, segmentPath, type WalIdentity } from './segment.ts'
+import { segmentPlaces } from './set-aside.ts'
 
 /** What a directory's log says of itself, to whoever only looks. */
 export interface LogSurvey {
@@ -15,7 +16,8 @@ export interface LogSurvey {
 
 /**
  * Reads a log whose owner is not known beforehand, and changes nothing, not even a torn end. For tools that look at a
- * directory of a node that does not run; hold its lock meanwhile.
+ * directory of a node that does not run; hold its lock meanwhile. Of a damaged log that was being set aside it reads what
+ * is good before the damage, wherever that is by now: nothing of it counts for the node, but it may be all that is left.
  *
  * @returns undefined when the directory holds no log whose owner can be told
  */
@@ -24,22 +26,35 @@ export async function surveyLog(
   directory: string,
   onRecord: (record: StoredRecord) => void,
 ): Promise<LogSurvey | undefined> {
-  const names = await disk.list(directory)
-  const numbers = names.flatMap((name) => segmentNumber(name) ?? []).sort((a, b) => a - b)
-  const owner = await findOwner(disk, directory, numbers)
+  const places = await segmentPlaces(disk, directory)
+  const numbers = [...places.keys()].map((name) => segmentNumber(name)!).sort((a, b) => a - b)
+  const view = placed(disk, directory, places)
+  const owner = await findOwner(view, directory, numbers)
   if (owner === undefined) return undefined
   const { identity, storeId } = owner
-  const aside = names.find(isAside)
-  if (aside !== undefined) {
-    const what = 'a damaged log was being set aside, and it was not finished'
-    return { ...owner, damage: new WalDamagedError(`${directory}/${aside}`, 0, what) }
-  }
+  const aside = (await disk.list(directory)).find(isAside)
+  const what = 'a damaged log was being set aside, and it was not finished'
+  const damage = aside === undefined ? undefined : new WalDamagedError(`${directory}/${aside}`, 0, what)
   try {
-    await readLog({ disk, directory, identity, storeId, salt: storeSalt(storeId) }, numbers, onRecord)
-    return { ...owner, damage: undefined }
+    await readLog({ disk: view, directory, identity, storeId, salt: storeSalt(storeId) }, numbers, onRecord)
+    return { ...owner, damage }
   } catch (error) {
     if (!(error instanceof WalDamagedError)) throw error
-    return { ...owner, damage: error }
+    return { ...owner, damage: damage ?? error }
+  }
+}
+
+/** The disk with the segments where they belong, also those that have moved already. */
+function placed(disk: Disk, directory: string, places: ReadonlyMap<string, string>): Disk {
+  const byPath = new Map([...places].map(([name, path]) => [`${directory}/${name}`, path]))
+  return {
+    list: (path) => disk.list(path),
+    openFile: (path, options) => disk.openFile(byPath.get(path) ?? path, options),
+    makeDirectory: (path) => disk.makeDirectory(path),
+    syncDirectory: (path) => disk.syncDirectory(path),
+    remove: (path) => disk.remove(path),
+    rename: (from, to) => disk.rename(from, to),
+    lock: (path) => disk.lock(path),
   }
 }
 

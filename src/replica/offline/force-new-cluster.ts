@@ -2,15 +2,19 @@ import { assert, type Clock, systemClock } from '../../base/index.ts'
 import {
   type ConfigurationData,
   type Entry,
+  type LogIndex,
   NO_INDEX,
   NO_TERM,
   type WriteEffect,
   type WriteId,
 } from '../../raft/index.ts'
 import type { Endpoint } from '../../transport/index.ts'
-import { type Disk, setAsideDamagedLog, surveyLog, type WalDamagedError } from '../../wal/index.ts'
+import { type Disk, setAsideDamagedLog, surveyLog, UNFINISHED, WalDamagedError } from '../../wal/index.ts'
+import type { EntryIndex } from '../entry-index.ts'
+import { EntryLoad } from '../entry-load.ts'
 import { RaftStorage } from '../raft-storage.ts'
-import { decodeEntries, encodeBase, encodeBootstrap, encodeDoubt, encodeHardState, RecordType } from '../records.ts'
+import { encodeBase, encodeBootstrap, encodeDoubt, encodeHardState, type PeerRecord, RecordType } from '../records.ts'
+import { beginRecovery, begunFrom, endRecovery } from './begun-recovery.ts'
 import { copyBeside } from './copy-directory.ts'
 import { RecoveryRefusedError } from './errors.ts'
 import { aloneConfiguration, forcedWrite, idsOf } from './forced-entries.ts'
@@ -42,24 +46,39 @@ export interface Forced {
  * Makes the node of this directory the only member of its group, when the majority is lost for good.
  *
  * Everything that can be read of its log becomes committed, whatever the lost majority did: a decision that only they
- * had is gone. All other ids retire, so that none of the lost nodes can take part again. A copy of the directory is made
- * first; a crash at any step leaves a directory that can be recovered again, or the finished one.
+ * had is gone. All other ids retire, so that none of the lost nodes can take part again.
+ *
+ * 1. The directory is copied beside itself. A sound log is then only added to.
+ * 2. A damaged one is replaced: it is durably written that the copy counts from now on (begun-recovery.ts);
+ * 3. the damaged log is set aside for a fresh one, which knows that it is not to be trusted;
+ * 4. what can be read in the copy is written into that, and behind it that this node is alone.
+ * 5. Only when all this reads back, the note of step 2 is removed.
+ *
+ * A crash or a failure at any step leaves the directory as it was, the finished one, or one that no node starts with and
+ * that this goes on with from the copy: nothing that could be read at the beginning is lost.
  *
  * @throws WalLockedError while the node runs, RecoveryRefusedError, and what the disk throws
  */
 export async function forceNewCluster(options: ForceOptions): Promise<Forced> {
-  const { disk, directory } = options
+  const { disk, directory, clock } = options
   const release = await disk.lock(directory)
   try {
-    const inspection = await inspect(disk, directory, options.clock)
-    const configuration = configurationFor(inspection.report, options)
-    const copy = await copyBeside(disk, directory, 'before-recovery')
-    await rewrite({ ...options, disk: heldDisk(disk) }, inspection, configuration, copy)
-    const { report: after } = await inspect(disk, directory, options.clock)
+    const begun = await begunFrom(disk, directory)
+    const inspection = await inspect(disk, begun ?? directory, clock)
+    const before = { ...inspection.report, begunFrom: begun }
+    const configuration = configurationFor(before, options)
+    const copy = begun ?? (await copyBeside(disk, directory, 'before-recovery'))
+    const replaces = begun !== undefined || before.logDamage !== undefined
+    // Also again: an earlier run's note may be known to the page cache alone.
+    if (replaces) await beginRecovery(disk, directory, copy)
+    await rewrite({ ...options, disk: heldDisk(disk) }, inspection, configuration, replaces ? copy : undefined)
+    const { report: after } = await inspect(disk, directory, clock)
     assert(after.logDamage === undefined && !after.doubtful, 'a recovered log is whole')
     assert(after.members.nodeIds.join() === String(after.nodeId), 'a recovered node is alone')
+    assert(after.last.index > before.last.index, 'a recovered log has all that was read')
     assert(after.committed === after.last.index, 'a recovered log is committed to its end')
-    return { before: inspection.report, after, copy }
+    if (replaces) await endRecovery(disk, directory)
+    return { before, after, copy }
   } finally {
     await release()
   }
@@ -94,22 +113,22 @@ function configurationFor(report: DirectoryReport, { endpoint, reason }: ForceOp
   return aloneConfiguration(nodeId, { host, port }, [...idsOf(members), ...peers], reason)
 }
 
+/** @param copy what takes the place of a damaged log; undefined: the log is sound, and goes on */
 async function rewrite(
   options: ForceOptions,
-  { report, findings, beginsAnew }: Inspection,
+  { report, findings }: Inspection,
   configuration: ConfigurationData,
-  copy: string,
+  copy: string | undefined,
 ): Promise<void> {
-  const { logDamage } = report
-  if (logDamage !== undefined) await setAside(options, report, findings, logDamage)
-  const { clusterId, nodeId } = report
+  if (copy !== undefined) await setAside(options, report, findings)
+  const { clusterId, nodeId, last } = report
   let fail: (error: Error) => void = () => {}
   const failed = new Promise<never>((_, reject) => {
     fail = reject
   })
   failed.catch(() => undefined)
   const { disk, directory, clock = systemClock } = options
-  const mayRebuild = report.doubtful || logDamage !== undefined
+  const mayRebuild = report.doubtful || copy !== undefined
   const storage = await RaftStorage.open({
     disk,
     directory,
@@ -121,12 +140,16 @@ async function rewrite(
     onFailure: fail,
   })
   try {
-    const append = (write: Pick<WriteEffect, 'hardState' | 'entries'>) =>
-      storage.append([{ kind: 'write', writeId: 1 as WriteId, term: NO_TERM, unlocks: [], ...write }], [], () => {})
-    if (logDamage !== undefined && !beginsAnew) {
-      await readAgain(options, copy, (entries) => append({ hardState: undefined, entries }), storage.base.index)
+    const append = (write: Pick<WriteEffect, 'hardState' | 'entries'>, peers: readonly PeerRecord[] = []) =>
+      storage.append([{ kind: 'write', writeId: 1 as WriteId, term: NO_TERM, unlocks: [], ...write }], peers, () => {})
+    if (copy !== undefined) {
+      const read = await readAgain(disk, copy, findings.entryIndex, storage.base.index, last.index, (entries) =>
+        append({ hardState: undefined, entries }),
+      )
+      assert(read === last.index, 'what was read once is read again')
     }
-    append(forcedWrite(nodeId, report.last, report.term, configuration, options.payloads))
+    const forced = forcedWrite(nodeId, last, report.term, configuration, options.payloads)
+    append(forced, boundedPeers(storage, last.index))
     // In the same batch, or a later one: until then the node knows that it is not to be trusted.
     if (mayRebuild) storage.clearDoubt()
     await Promise.race([storage.flushed(), failed])
@@ -135,12 +158,17 @@ async function rewrite(
   }
 }
 
-/** Puts a fresh log in place of the damaged one: doubtful, and with nothing in it but where it begins. */
+/** Peers that acknowledged entries which are lost here: what these indexes hold from now on, they never had. */
+function boundedPeers({ peers }: RaftStorage, last: LogIndex): readonly PeerRecord[] {
+  const ahead = [...peers.values()].filter(({ acknowledged }) => acknowledged > last)
+  return ahead.map((peer) => ({ ...peer, acknowledged: last }))
+}
+
+/** Puts a fresh log in place of whatever is there: doubtful, and with nothing in it but where it begins. */
 async function setAside(
   { disk, directory, segmentBytesMax }: ForceOptions,
   { clusterId, nodeId, snapshot, last, term }: DirectoryReport,
   { log }: Inspection['findings'],
-  damage: WalDamagedError,
 ): Promise<void> {
   const position = snapshot?.header.position ?? { index: NO_INDEX, term: NO_TERM }
   const currentTerm = last.term > term ? last.term : term
@@ -153,23 +181,37 @@ async function setAside(
     ...(bootstrap === undefined ? [] : [{ type: RecordType.bootstrap, payload: encodeBootstrap(bootstrap) }]),
   ]
   const size = segmentBytesMax === undefined ? {} : { segmentBytesMax }
+  const damage = new WalDamagedError(`${directory}/${UNFINISHED}`, 0, 'its log is being replaced')
   await setAsideDamagedLog({ disk, directory, identity: { clusterId, nodeId }, firstRecords, ...size }, damage)
 }
 
-/** Hands out the entries behind `base` of the log in `directory` up to its damage, as they were written. */
+/**
+ * Hands out the entries `base + 1`…`last` of the log in `directory` as they were written, and only those that count:
+ * records that were discarded or overwritten later (Raft §5.3) are still among them.
+ *
+ * @param entryIndex of the same log, read before
+ * @returns the last entry that was handed out, or `base`
+ */
 async function readAgain(
-  { disk }: ForceOptions,
+  disk: Disk,
   directory: string,
+  entryIndex: EntryIndex,
+  base: LogIndex,
+  last: LogIndex,
   append: (entries: readonly Entry[]) => void,
-  base: number,
-): Promise<void> {
+): Promise<LogIndex> {
+  const from = (base + 1) as LogIndex
+  const row = entryIndex.rowOf(from)
+  if (row === undefined) return base
+  let read = base
+  const load = new EntryLoad(entryIndex, row, from, last, Number.POSITIVE_INFINITY)
   await surveyLog(disk, directory, (record) => {
-    if (record.type !== RecordType.entries) return
-    const entries: Entry[] = []
-    decodeEntries(record.payload, (entry) => {
-      // The read buffer is used again before the log has written.
-      if (entry.index > base) entries.push({ ...entry, data: Uint8Array.from(entry.data) })
-    })
-    if (entries.length > 0) append(entries)
+    load.visit(record)
+    // The read buffer is used again before the log has written.
+    const entries = load.entries.splice(0).map((entry) => ({ ...entry, data: Uint8Array.from(entry.data) }))
+    if (entries.length === 0) return
+    append(entries)
+    read = entries.at(-1)!.index
   })
+  return read
 }

@@ -3,6 +3,7 @@ import { type LogIndex, NO_INDEX, NO_TERM, type SnapshotPosition, type Term } fr
 import { type Disk, surveyLog, type WalDamagedError } from '../../wal/index.ts'
 import type { MemberList } from '../member-list.ts'
 import { SnapshotStore, type StoredSnapshot } from '../snapshot-store.ts'
+import { begunFrom } from './begun-recovery.ts'
 import { RecoveryRefusedError } from './errors.ts'
 import { Findings } from './findings.ts'
 import { lookingDisk } from './looking-disk.ts'
@@ -15,7 +16,10 @@ export interface DirectoryReport {
   readonly term: Term
   /** The last entry that can be read. */
   readonly last: SnapshotPosition
-  /** The highest entry that is surely committed; there may be more, since a node learns of commits later than of entries. */
+  /**
+   * The highest entry that is surely committed; there may be more, since a node learns of commits later than of entries.
+   * Those behind `last` are known to be lost here.
+   */
   readonly committed: LogIndex
   readonly snapshot: Pick<StoredSnapshot, 'header' | 'fileBytes'> | undefined
   /** As of the last entry. */
@@ -30,14 +34,16 @@ export interface DirectoryReport {
   readonly snapshotDamage: readonly ConcordatError[]
   /** No state can be made of it: the log begins behind this entry, and no good snapshot reaches as far. */
   readonly lacks: SnapshotPosition | undefined
+  /**
+   * A recovery was begun in the directory and has not ended: all this is of the copy that it made first, which lies here.
+   */
+  readonly begunFrom: string | undefined
 }
 
 /** What a report is made of. */
 export interface Inspection {
   readonly report: DirectoryReport
   readonly findings: Findings
-  /** The snapshot takes the place of the whole log that can be read. */
-  readonly beginsAnew: boolean
 }
 
 /**
@@ -78,8 +84,9 @@ export async function inspect(disk: Disk, directory: string, clock: Clock = syst
     logDamage: survey.damage,
     snapshotDamage: store.damaged.map(({ error }) => error),
     lacks: isWhole ? undefined : recovery.base,
+    begunFrom: undefined,
   }
-  return { report, findings, beginsAnew: isWhole && recovery.beginsAnew }
+  return { report, findings }
 }
 
 type WholeState = Extract<ReturnType<Findings['log']['finish']>, { kind: 'whole' }>['state']
@@ -88,11 +95,13 @@ function lastOf({ termRuns, lastIndex, baseTerm }: WholeState): SnapshotPosition
   return { index: lastIndex, term: termRuns.at(-1)?.term ?? baseTerm }
 }
 
-/** The same with the lock held. @throws WalLockedError while the node runs */
+/** The same with the lock held; amid a recovery, of what it goes on from. @throws WalLockedError while the node runs */
 export async function inspectDirectory(disk: Disk, directory: string): Promise<DirectoryReport> {
   const release = await disk.lock(directory)
   try {
-    return (await inspect(disk, directory)).report
+    const copy = await begunFrom(disk, directory)
+    const { report } = await inspect(disk, copy ?? directory)
+    return { ...report, begunFrom: copy }
   } finally {
     await release()
   }

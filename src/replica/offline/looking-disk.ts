@@ -1,4 +1,4 @@
-import type { Disk } from '../../wal/index.ts'
+import { type Disk, UNFINISHED } from '../../wal/index.ts'
 
 /**
  * A disk for whoever only looks: what would change it does nothing, or fails when something depends on it. Opening a
@@ -20,10 +20,13 @@ export function lookingDisk(disk: Disk): Disk {
   }
 }
 
-/** The same disk, for parts that take the lock of a directory that their caller holds already. */
+/**
+ * The same disk, for parts that take the lock of a directory that their caller holds already. They also open a log whose
+ * recovery has not ended: their caller is who ends it.
+ */
 export function heldDisk(disk: Disk): Disk {
   return {
-    list: (path) => disk.list(path),
+    list: async (path) => (await disk.list(path)).filter((name) => name !== UNFINISHED),
     openFile: (path, options) => disk.openFile(path, options),
     makeDirectory: (path) => disk.makeDirectory(path),
     syncDirectory: (path) => disk.syncDirectory(path),
