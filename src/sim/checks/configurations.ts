@@ -1,17 +1,23 @@
 import type { NodeId } from '../../base/index.ts'
 import { type Configuration, decodeConfiguration, type Entry, EntryKind, type RaftEffect } from '../../raft/index.ts'
+import type { CheckWorld } from './raft-checks.ts'
 
 /** Groups of nodes of which a majority each is needed for every decision. */
 export type Majorities = readonly (readonly NodeId[])[]
 
-/** Follows which configurations are in force, or may come in force, from the effects of all cores. */
+/**
+ * Follows which configurations are in force, or may come in force, from the effects of all cores. Checks that each follows
+ * lawfully on the one before it: then their quorums overlap, and no two can decide apart (thesis §4.1, §4.3).
+ */
 export class Configurations {
+  readonly #world: Pick<CheckWorld, 'fail'>
   #inForce: Majorities
   #index = 0
   /** Those that somebody wrote to its log behind the newest that was applied: each may be committed yet. */
   readonly #written = new Map<string, { readonly index: number; readonly majorities: Majorities }>()
 
-  constructor(voters: readonly NodeId[]) {
+  constructor(world: Pick<CheckWorld, 'fail'>, voters: readonly NodeId[]) {
+    this.#world = world
     this.#inForce = [voters]
   }
 
@@ -38,10 +44,32 @@ export class Configurations {
 
   #applied(index: number, configuration: Configuration): void {
     if (index < this.#index) return
+    const next = majoritiesOf(configuration)
+    if (index > this.#index && !mayFollow(this.#inForce, next)) {
+      const what = `the voters ${JSON.stringify(next)} at ${index} follow on ${JSON.stringify(this.#inForce)}`
+      this.#world.fail('neighbouringConfigurations', what)
+    }
     this.#index = index
-    this.#inForce = majoritiesOf(configuration)
+    this.#inForce = next
     for (const [key, written] of this.#written) if (written.index <= index) this.#written.delete(key)
   }
+}
+
+/** One voter more or less; or a joint change, entered from its old voters and left to its new ones. */
+function mayFollow([voters = [], outgoing]: Majorities, [next = [], nextOutgoing]: Majorities): boolean {
+  if (outgoing !== undefined)
+    return nextOutgoing === undefined ? same(voters, next) : same(voters, next) && same(outgoing, nextOutgoing)
+  if (nextOutgoing !== undefined) return same(voters, nextOutgoing)
+  return difference(voters, next) + difference(next, voters) <= 1
+}
+
+function same(one: readonly NodeId[], other: readonly NodeId[]): boolean {
+  return difference(one, other) + difference(other, one) === 0
+}
+
+/** How many of `one` are not in `other`. */
+function difference(one: readonly NodeId[], other: readonly NodeId[]): number {
+  return one.filter((voter) => !other.includes(voter)).length
 }
 
 function majoritiesOf({ voters, votersOutgoing }: Configuration): Majorities {

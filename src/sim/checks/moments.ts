@@ -1,4 +1,4 @@
-import { EntryKind, isJoint, type Raft, type RaftEffect, type RaftMessage } from '../../raft/index.ts'
+import { EntryKind, isJoint, isVoterIn, type Raft, type RaftEffect, type RaftMessage } from '../../raft/index.ts'
 import type { Moment } from '../faults/fault.ts'
 
 /** The moment that an effect of a core is, if it is one. */
@@ -9,7 +9,9 @@ export function momentIn(effect: RaftEffect, core: Raft): Moment | undefined {
     case 'write':
       return leads(core) && effect.entries.some(({ kind }) => kind === EntryKind.configuration) ? 'change' : undefined
     case 'configurationChanged':
-      return leads(core) && isJoint(effect.configuration) ? 'joint' : undefined
+      if (!leads(core)) return undefined
+      if (!isVoterIn(effect.configuration, core.status().nodeId)) return 'removed'
+      return isJoint(effect.configuration) ? 'joint' : undefined
     case 'installSnapshot':
       return 'install'
     default:

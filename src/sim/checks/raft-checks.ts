@@ -1,6 +1,14 @@
 import { crc32 } from 'node:zlib'
 import type { NodeId } from '../../base/index.ts'
-import type { Entry, Raft, RaftEffect, RaftMessage, RecoveredState, WriteEffect } from '../../raft/index.ts'
+import {
+  type Entry,
+  isVoterIn,
+  type Raft,
+  type RaftEffect,
+  type RaftMessage,
+  type RecoveredState,
+  type WriteEffect,
+} from '../../raft/index.ts'
 import type { RaftTap } from '../../replica/index.ts'
 import type { Moment } from '../faults/fault.ts'
 import { Configurations } from './configurations.ts'
@@ -44,7 +52,7 @@ export class RaftChecks {
 
   constructor(world: CheckWorld, voters: readonly NodeId[]) {
     this.#world = world
-    this.configurations = new Configurations(voters)
+    this.configurations = new Configurations(world, voters)
   }
 
   /** The highest index that any node applied. */
@@ -106,6 +114,7 @@ export class RaftChecks {
         break
       case 'roleChanged':
         if (effect.role === 'leader') this.#leader(nodeId, effect.term)
+        else if (effect.role !== 'follower') this.#candidate(nodeId, core)
         break
       case 'installSnapshot':
         this.#logs.get(nodeId)?.beginAt(effect.snapshot)
@@ -152,6 +161,13 @@ export class RaftChecks {
     else if (known !== candidate) {
       this.#world.fail('oneVote', `node ${nodeId} voted for ${known} and for ${candidate} in term ${term}`)
     }
+  }
+
+  /** Neither a learner nor a removed node stands for election (thesis §4.2.1, §4.2.3). */
+  #candidate(nodeId: NodeId, core: Raft): void {
+    const { configuration } = core.status()
+    if (isVoterIn(configuration, nodeId)) return
+    this.#world.fail('candidateIsVoter', `node ${nodeId} campaigns without a vote: ${JSON.stringify(configuration)}`)
   }
 
   /** Election Safety: one leader a term. Leader Completeness: it holds all that was committed in earlier terms. */

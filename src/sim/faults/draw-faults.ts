@@ -91,7 +91,7 @@ const MAKERS: readonly (readonly [number, Maker])[] = [
     (prng, cast) => ({ kind: 'misdirect', target: anyNode(prng, cast), byBytes: prng.pick([1, 512, 4_096, 20_000]) }),
   ],
   [1, (prng, cast) => ({ kind: 'transfer', to: prng.pick([undefined, prng.between(1, cast.nodes)]) })],
-  [2, (prng) => ({ kind: 'addMember', forMs: operatorMs(prng) })],
+  [2, (prng) => ({ kind: 'addMember', forced: prng.chance(0.1), forMs: operatorMs(prng) })],
   [2, (prng, cast) => ({ kind: 'removeMember', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
   [1, (prng, cast) => ({ kind: 'demote', target: anyMember(prng, cast), forMs: operatorMs(prng) })],
   [1, (prng, cast) => ({ kind: 'promote', target: anyMember(prng, cast), forMs: operatorMs(prng) })],

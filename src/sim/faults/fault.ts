@@ -15,6 +15,8 @@ export type Moment =
   | 'change'
   /** Leads, and a joint configuration comes in force for it. */
   | 'joint'
+  /** Leads, and applies a configuration in which it has no vote. */
+  | 'removed'
   /** Gives its vote away. */
   | 'vote'
   /** Comes up in doubt. */
@@ -81,8 +83,8 @@ export type FaultAction =
   | { readonly kind: 'misdirect'; readonly target: Target; readonly byBytes: number }
   /** An operator hands the leadership over. */
   | { readonly kind: 'transfer'; readonly to: number | undefined }
-  /** An operator adds a machine, makes it a voter once it has caught up, and tries so for a while. */
-  | { readonly kind: 'addMember'; readonly forMs: number }
+  /** An operator adds a machine, makes it a voter once it has caught up, and tries so for a while; or forces it. */
+  | { readonly kind: 'addMember'; readonly forced: boolean; readonly forMs: number }
   /** An operator removes a member for good. */
   | { readonly kind: 'removeMember'; readonly target: Target; readonly forMs: number }
   /** An operator makes a voter a learner, or a learner a voter. */

@@ -1,5 +1,5 @@
 import type { NodeId } from '../../base/index.ts'
-import type { MembersRequest } from '../../replica/index.ts'
+import type { ChangeOptions, MembersRequest } from '../../replica/index.ts'
 import { parseAddress } from '../../server/index.ts'
 import type { SimNode } from '../fleet/node.ts'
 import type { FaultContext } from './context.ts'
@@ -26,10 +26,11 @@ export function transfer(context: FaultContext, { to }: Action<'transfer'>): voi
   })
 }
 
-export function addMember(context: FaultContext, { forMs }: Action<'addMember'>): void {
+export function addMember(context: FaultContext, { forced, forMs }: Action<'addMember'>): void {
   if (!mayChange(context) || machinesOf(context) >= MACHINES_MAX) return
   const node = context.fleet.addNode()
-  new Procedure(context, forMs, [addAs(node), { kind: 'promote', nodeId: node.nodeId }]).begin()
+  const requests: MembersRequest[] = [addAs(node), { kind: 'promote', nodeId: node.nodeId }]
+  new Procedure(context, forMs, requests, () => {}, forced).begin()
 }
 
 export function removeMember(context: FaultContext, { target, forMs }: Action<'removeMember'>): void {
@@ -94,9 +95,17 @@ class Procedure {
   readonly #untilMs: number
   readonly #requests: readonly MembersRequest[]
   readonly #done: () => void
+  readonly #options: ChangeOptions
   #over = (): void => {}
 
-  constructor(context: FaultContext, forMs: number, requests: readonly MembersRequest[], done: () => void = () => {}) {
+  constructor(
+    context: FaultContext,
+    forMs: number,
+    requests: readonly MembersRequest[],
+    done: () => void = () => {},
+    forced = false,
+  ) {
+    this.#options = forced ? { force: { reason: 'a simulated operator is in a hurry' } } : {}
     this.#context = context
     this.#untilMs = context.world.nowMs + forMs
     this.#requests = requests
@@ -117,12 +126,12 @@ class Procedure {
       if (request === undefined) this.#done()
       return
     }
-    const { process, server } = fleet.leader ?? {}
+    const { process, server } = leaderOf(fleet) ?? {}
     const again = (): void => this.#context.until(RETRY_MS, () => this.#try(step))
     if (process === undefined || server === undefined) return again()
     let answered = false
     world.dispatch(process, () => {
-      server.replica.changeMembers(request).then(
+      server.replica.changeMembers(request, this.#options).then(
         () => {
           if (answered || !process.alive) return
           answered = true
@@ -167,6 +176,19 @@ function mayChange({ fleet, atlas }: FaultContext): boolean {
   const { nodes } = fleet
   if (nodes.length < VOTERS_MIN || !atlas.isWhole) return false
   return nodes.every(({ isGone, protocolMinor }) => isGone || protocolMinor > 0)
+}
+
+/** Whoever was elected last, also when it does not serve yet. */
+function leaderOf({ nodes }: FaultContext['fleet']): SimNode | undefined {
+  let leader: SimNode | undefined
+  let newestTerm = 0
+  for (const node of nodes) {
+    const raft = node.server?.replica.status().raft
+    if (raft?.role !== 'leader' || raft.currentTerm <= newestTerm) continue
+    leader = node
+    newestTerm = raft.currentTerm
+  }
+  return leader
 }
 
 /** So many voters stay that one may be lost. */

@@ -28,11 +28,13 @@ const MOMENTS: readonly Moment[] = [
 
 const SCENES: readonly Scene[] = [
   dyingLeaders,
+  figureEight,
   forgetfulVoter,
   splitOfJointVoters,
   minorityThatHearsTwice,
   frozenLeader,
   changesOfTwoLeaders,
+  leaderWithoutVote,
   anyAmbush,
   anyAmbush,
 ]
@@ -52,8 +54,8 @@ export function drawScenes(prng: Prng, cast: Cast, untilMs: number, firstId: num
 }
 
 /**
- * One leader after the other is cut off as soon as it is elected, or a little later, and dies: entries of old terms on one
- * node or two are what Figure 8 of the Raft paper is made of.
+ * One leader after the other is cut off as soon as it is elected, or a little later, and dies: each leaves entries on one
+ * node or two that may or may not be committed.
  */
 function dyingLeaders(prng: Prng): readonly Cue[] {
   const cues: Cue[] = [{ atMs: 0, action: crashOf('leader', prng.pick([50, 400])) }]
@@ -68,16 +70,33 @@ function dyingLeaders(prng: Prng): readonly Cue[] {
 }
 
 /**
- * A leader is frozen, another is elected, one of its voters loses what it wrote last and comes back, and the old leader
- * is the first that it hears.
+ * Figure 8 of the Raft paper. The leader goes on alone for a while; the next one keeps its first entry for itself; the first
+ * is elected again and begins to spread what it wrote alone; then it is gone, and the second comes back.
+ */
+function figureEight(prng: Prng): readonly Cue[] {
+  const conditions = { latencyMs: prng.pick([5, 15]), jitterMs: 5 }
+  const next = { moment: 'elected', nth: 1, afterMs: prng.pick([0, 0, 5]) } as const
+  const again = { moment: 'elected', nth: 2, afterMs: prng.between(2, 150) } as const
+  const goneMs = prng.between(1_000, 2_500)
+  return [
+    { atMs: 0, action: { kind: 'weather', conditions, forMs: 8_000 } },
+    { atMs: 0, action: alone('leader', prng.between(700, 1_500)) },
+    { atMs: 0, ambush: next, action: alone('subject', prng.between(1_500, 3_000)) },
+    { atMs: 0, ambush: again, action: prng.chance(0.5) ? alone('subject', goneMs) : crashOf('subject', goneMs) },
+  ]
+}
+
+/**
+ * A leader is frozen and cut off, another is elected, one of its voters loses what it wrote last and comes back, and the
+ * old leader, which knows of nothing, is the first that it hears.
  */
 function forgetfulVoter(prng: Prng): readonly Cue[] {
-  const afterMs = prng.pick([1, 3, 10, 50])
-  const ambush = { moment: 'elected', nth: 1, afterMs } as const
-  const forMs = prng.between(500, 2_500)
+  const ambush = { moment: 'elected', nth: 1, afterMs: prng.pick([1, 3, 10]) } as const
+  const frozenMs = prng.between(600, 1_200)
   return [
-    { atMs: 0, action: { kind: 'pause', target: 'leader', forMs: prng.between(500, 1_500) } },
-    { atMs: 0, ambush, action: alone('subject', forMs) },
+    { atMs: 0, action: { kind: 'pause', target: 'leader', forMs: frozenMs } },
+    { atMs: 0, action: alone('leader', frozenMs) },
+    { atMs: 0, ambush, action: alone('subject', prng.between(1_500, 4_000)) },
     { atMs: 0, ambush, action: { kind: 'bitFlip', target: 'bystander', bits: prng.pick([1, 3]), seed: prng.uint32() } },
     { atMs: 0, ambush, action: crashOf('bystander', prng.pick([0, 50])) },
   ]
@@ -117,23 +136,43 @@ function frozenLeader(prng: Prng): readonly Cue[] {
   return cues
 }
 
-/** A leader that has just appended a change is cut off with it, and the next one changes the members in its own way. */
+/**
+ * A leader that has just appended a change is cut off with it or dies, when perhaps one other has it; the next one is asked
+ * for another change at once.
+ */
 function changesOfTwoLeaders(prng: Prng, { nodes }: Cast): readonly Cue[] {
   const target = prng.between(1, nodes)
-  const change = prng.pick([
-    { kind: 'swapMember', target, forMs: 5_000 },
-    { kind: 'addMember', forMs: 5_000 },
-    { kind: 'demote', target, forMs: 5_000 },
-  ] as const)
-  const cues: Cue[] = [{ atMs: 0, action: change }]
-  for (let nth = prng.between(1, 4); nth > 0; nth--) {
-    const ambush = { moment: 'change', nth, afterMs: prng.pick([0, 0, 0.3, 2]) } as const
-    const ends = prng.chance(0.5)
-      ? crashOf('subject', prng.pick([50, 400, 1_500]))
-      : alone('subject', prng.between(400, 2_500))
-    cues.push({ atMs: 0, ambush, action: ends })
-  }
-  return cues
+  const forMs = 6_000
+  const first: FaultAction = { kind: prng.chance(0.8) ? 'swapMember' : 'demote', target, forMs }
+  const goneMs = prng.between(400, 2_500)
+  const appended = { moment: 'change', nth: prng.pick([2, 2, 1, 3]), afterMs: prng.between(0, 30) } as const
+  return [
+    { atMs: 0, action: { kind: 'weather', conditions: { latencyMs: prng.pick([1, 10, 20]), jitterMs: 10 }, forMs } },
+    { atMs: 0, action: first },
+    { atMs: 0, ambush: appended, action: prng.chance(0.5) ? crashOf('subject', goneMs) : alone('subject', goneMs) },
+    {
+      atMs: 0,
+      ambush: { moment: 'elected', nth: 1, afterMs: prng.pick([0, 5, 20]) },
+      action: { kind: 'addMember', forced: true, forMs },
+    },
+  ]
+}
+
+/** The leader of four or more is removed or loses its vote, and is cut off with one of the others in that moment. */
+function leaderWithoutVote(prng: Prng, { nodes }: Cast): readonly Cue[] {
+  const kind = prng.pick(['demote', 'demote', 'removeMember'] as const)
+  const removal: FaultAction = { kind, target: 'leader', forMs: 3_000 }
+  const ambush = { moment: 'removed', nth: 1, afterMs: prng.pick([0, 0, 0.5, 3]) } as const
+  const side = ['subject', 'bystander']
+  return [
+    ...(nodes === 3 ? [{ atMs: 0, action: { kind: 'addMember', forced: false, forMs: 3_000 } } as const] : []),
+    { atMs: prng.between(2_000, 3_500), action: removal },
+    {
+      atMs: 0,
+      ambush,
+      action: { kind: 'partition', side, oneWay: false, reachable: true, forMs: prng.between(1_500, 4_000) },
+    },
+  ]
 }
 
 /** At some moment something happens to whoever has it, or to somebody near. */

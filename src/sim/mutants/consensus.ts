@@ -121,13 +121,24 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     'return progress === undefined || progress.doubtful ? 0 : progress.matchIndex',
     'return progress === undefined ? 0 : progress.matchIndex',
   ),
-  mutant(
-    'change-before-a-commit-of-the-term',
-    "members are changed before this term's no-op is applied (Ongaro's mail of 2015)",
-    'src/raft/configuration-change.ts',
-    "  if (!leading.serving) return refused('notServing')\n",
-    '',
-  ),
+  {
+    name: 'change-before-a-commit-of-the-term',
+    // With changes in force when applied, the commit of the change itself takes the part of the no-op's; what remains is
+    // an earlier leader's change that lies uncommitted in the log.
+    mistake: "members are changed before what earlier leaders left in the log is committed (Ongaro's mail of 2015)",
+    edits: [
+      {
+        file: 'src/raft/configuration-change.ts',
+        find: "  if (!leading.serving) return refused('notServing')\n",
+        replace: '',
+      },
+      {
+        file: 'src/raft/leadership.ts',
+        find: 'this.pendingConfigurationIndex = offset(noopIndex, -1)',
+        replace: 'this.pendingConfigurationIndex = 0 as LogIndex',
+      },
+    ],
+  },
   mutant(
     'change-while-another-is-pending',
     'a second change of the members begins before the first is applied',
@@ -135,13 +146,22 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     "  if (isChangePending(core, leading)) return refused('changePending')\n",
     '',
   ),
-  mutant(
-    'removed-leader-stays',
-    'a leader that was removed goes on to lead and counts itself',
-    'src/raft/configuration-change.ts',
-    '  if (!core.isVoter) leave(core, leading)\n  else if',
-    '  if',
-  ),
+  {
+    name: 'removed-leader-counts-itself',
+    mistake: 'a leader that was removed goes on to lead, and takes its own disk for that of a voter',
+    edits: [
+      {
+        file: 'src/raft/configuration-change.ts',
+        find: '  if (!core.isVoter) leave(core, leading)\n  else if',
+        replace: '  if',
+      },
+      {
+        file: 'src/raft/commit.ts',
+        find: 'voter === nodeId ? durability',
+        replace: 'voter === nodeId || (!core.isVoter && voter === core.configuration.voters[0]) ? durability',
+      },
+    ],
+  },
   mutant(
     'learner-counts',
     'a learner makes itself a candidate',

@@ -61,13 +61,13 @@ export class SimNetwork implements NetworkWeather {
   // --------------------------------------------------------------- weather
 
   block(from: string, to: string): void {
-    this.#route(from, to).isBlocked = true
+    this.#route(from, to).blocks++
   }
 
   unblock(from: string, to: string): void {
     const route = this.#route(from, to)
-    route.isBlocked = false
-    route.refresh()
+    // Others may have cut it as well; and a healed world has taken back all.
+    if (route.blocks > 0 && --route.blocks === 0) route.refresh()
   }
 
   reset(a: string, b: string): void {
@@ -87,7 +87,7 @@ export class SimNetwork implements NetworkWeather {
     this.conditions = CALM
     for (const routes of this.#routes.values()) {
       for (const route of routes.values()) {
-        route.isBlocked = false
+        route.blocks = 0
         route.refresh()
       }
     }

@@ -16,8 +16,8 @@ const GAP_MS = 0.001
 export class Route {
   readonly from: string
   readonly to: string
-  /** Somebody cut it: nothing gets through, and nobody is told. */
-  isBlocked = false
+  /** So many faults cut it at present: nothing gets through, and nobody is told. */
+  blocks = 0
   /** The host at its end is without power: the same, seen from here. */
   isDark = false
   readonly #world: RouteWorld
@@ -34,7 +34,7 @@ export class Route {
   }
 
   get isCut(): boolean {
-    return this.isBlocked || this.isDark
+    return this.blocks > 0 || this.isDark
   }
 
   get nowMs(): number {
