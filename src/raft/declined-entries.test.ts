@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Prng } from '../base/index.ts'
 import { ENTRY_OVERHEAD_BYTES, entriesBytes } from './positions.ts'
-import { appendsOf, entriesOf, id, OneNode, only, recoveredLog } from './testing/one-node.ts'
+import { appendsOf, at, entriesOf, id, OneNode, only, recoveredLog } from './testing/one-node.ts'
 import { Script } from './testing/script.ts'
 import type { RaftMessage, RaftOptions } from './types.ts'
 
@@ -255,6 +255,19 @@ test('what a follower is offered from disk is one entry, asked for once, and dro
   const late = node.step({ kind: 'loaded', loadId: single!.loadId, entries: entriesOf([1]) })
   expect(appendsOf(late)).toEqual([])
   expect(only(late, 'load')).toMatchObject([{ from: 4, to: 6 }])
+})
+
+test('a follower that turns out to have all that is left of a compacted log is sent entries as before', () => {
+  const node = probing()
+  node.acknowledge(id(2), 1)
+  node.written(node.propose(1))
+  node.acknowledge(id(3), 5)
+  // It is asked whether it has the log's beginning, which is its end as well.
+  const compacted = node.step({ kind: 'compact', through: at(5) })
+  expect(appendsOf(compacted, id(2))).toMatchObject([{ prevLogIndex: 5, entries: [] }])
+  expect(node.acknowledge(id(2), 1)).toEqual([])
+  expect(node.acknowledge(id(2), 5)).toEqual([])
+  expect([...node.propose(1), ...node.propose(1)].filter((effect) => effect.kind === 'send')).toHaveLength(4)
 })
 
 test('whatever is reordered and repeated while entries are declined, the follower has them all two heartbeats later', () => {

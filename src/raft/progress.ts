@@ -76,7 +76,8 @@ export class Progress {
 
   /** Notes an acknowledgement: whatever was sent, the logs are equal up to here. The log begins after `baseIndex`. */
   acknowledge(matchIndex: LogIndex, baseIndex: LogIndex): void {
-    const isTaken = matchIndex >= this.nextIndex
+    // A probe without entries may find that the follower has taken more than it had told.
+    const isTaken = matchIndex >= this.nextIndex || (!this.probeCarried && matchIndex > this.matchIndex)
     this.matchIndex = higher(this.matchIndex, matchIndex)
     this.nextIndex = higher(this.nextIndex, offset(this.matchIndex, 1))
     this.inFlight.acknowledge(this.matchIndex)
@@ -165,7 +166,7 @@ export class Progress {
       return
     }
     assert(this.inFlight.count === 0, 'a probe is not counted in flight')
-    assert(this.intake === 'open' || this.nextIndex <= lastIndex, 'a follower that has everything took it')
+    assert(this.intake === 'open' || this.matchIndex < lastIndex, 'a follower that has everything took it')
     const isOffered = this.state === 'probe' && this.intake !== 'open'
     assert(this.load === undefined || isOffered, 'nothing is loaded before the logs are known to agree')
   }

@@ -33,6 +33,7 @@ test(`every safety property holds after each step of ${SCHEDULES} random schedul
   for (const name of [
     'leader',
     'truncated',
+    'stripped',
     'load',
     'oldTermEntriesSent',
     'readReady',

@@ -17,6 +17,9 @@ export class Schedule {
   /** Entries that a compaction keeps. */
   readonly #tail: number
   readonly #churn: Churn
+  /** A node without room takes none of the entries that it is sent, so often. */
+  readonly #full: NodeId
+  readonly #stripRate: number
   /** Which side of the partition each node is on; all on one side when the network is whole. */
   #sides = new Map<NodeId, number>()
 
@@ -30,6 +33,8 @@ export class Schedule {
     this.#reorderRate = random.pick([0, 0.1, 0.5, 1])
     this.#tail = random.pick([0, 0, 2, 6])
     this.#churn = new Churn(this.world, random)
+    this.#full = random.pick(this.world.nodes).id
+    this.#stripRate = random.pick([0, 0, 0, 0.5, 0.95])
   }
 
   /** Lets `steps` random things happen. The checks run after each. */
@@ -188,7 +193,15 @@ export class Schedule {
       network.splice(network.indexOf(message), network.includes(message) ? 1 : 0)
       return
     }
-    this.world.node(message.to).step({ kind: 'receive', message })
+    this.world.node(message.to).step({ kind: 'receive', message: this.#stripped(message) })
+  }
+
+  /** What the shell of a node without room makes of a message: without entries, AppendEntries is a heartbeat. */
+  #stripped(message: RaftMessage): RaftMessage {
+    if (message.kind !== 'appendEntries' || message.entries.length === 0) return message
+    if (message.to !== this.#full || !this.#random.chance(this.#stripRate)) return message
+    this.world.checks.mark('stripped')
+    return { ...message, entries: [] }
   }
 
   #propose(node: WorldNode): void {
