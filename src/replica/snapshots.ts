@@ -95,8 +95,19 @@ export class Snapshots {
     const { newest } = snapshots
     if (newest === undefined) return
     const restoring = handler.restore()
-    await snapshots.read(newest, (content) => restoring.add(content))
-    restoring.finish()
+    try {
+      await snapshots.read(newest, (content) => this.#unlessStopped(() => restoring.add(content)))
+    } catch (error) {
+      if (error instanceof StoppedError) return
+      throw error
+    }
+    if (!this.#stopped) restoring.finish()
+  }
+
+  /** A large snapshot is not read to its end when nobody wants it any more. */
+  #unlessStopped(task: () => void): void {
+    if (this.#stopped) throw new StoppedError('the node stops')
+    task()
   }
 
   /** More was applied. */
@@ -144,7 +155,7 @@ export class Snapshots {
     this.#stopped = true
     this.#sender.stop()
     // A file that can't be closed keeps nobody from stopping.
-    await Promise.allSettled([this.#taker.stop(), this.#receiver.stop()])
+    await Promise.allSettled([this.#taker.stop(), this.#receiver.stop(), this.#replacing])
   }
 
   /** The log up to a new snapshot is not needed any more, but for a tail. */
@@ -183,7 +194,9 @@ export class Snapshots {
     const { storage, applier, logger, onMembers } = this.#options
     const restoring = this.#handler!.restore()
     const snapshot = await useful(() =>
-      storage.snapshots.readReceived(position, snapshotId, (content) => restoring.add(content)),
+      storage.snapshots.readReceived(position, snapshotId, (content) =>
+        this.#unlessStopped(() => restoring.add(content)),
+      ),
     )
     const data = { ...snapshot.header.configuration, index: position.index }
     const members = await useful(async () => MemberList.from(data))
@@ -215,6 +228,9 @@ export class Snapshots {
     this.#taker.takeSoon()
   }
 }
+
+/** Thrown into what is being read when the node stops. */
+class StoppedError extends Error {}
 
 /** The snapshot itself is at fault, not this node. */
 class UselessError extends Error {}

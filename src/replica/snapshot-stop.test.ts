@@ -1,0 +1,125 @@
+import { afterEach, expect, test } from 'vitest'
+import type { NodeId } from '../base/index.ts'
+import { memoryNetwork } from '../transport/index.ts'
+import { type DiskOperation, MemoryDisk } from '../wal/index.ts'
+import { eventually, Fleet, membersOn, TestNode } from './fleet.support.ts'
+
+// When a node says that it has stopped, its lock is gone, and its directory may be another process's.
+
+const OFTEN = {
+  segmentBytesMax: 16 * 1024,
+  cacheBytesMax: 4096,
+  snapshotEntries: 60,
+  tailEntries: 10,
+  tailBytes: 2000,
+  snapshotBytes: 8000,
+  snapshotChunkBytes: 4000,
+  heartbeatMs: 10,
+  electionTimeoutMs: 100,
+}
+
+const disks = new Map<NodeId, MemoryDisk>()
+let fleet: Fleet
+
+afterEach(async () => {
+  await fleet.stopAll()
+  disks.clear()
+})
+
+/** A disk that holds up the operations that are chosen, until it is told to go on. */
+class Gate {
+  readonly held: (() => void)[] = []
+  readonly done: DiskOperation[] = []
+  readonly #isHeld: (operation: DiskOperation) => boolean
+  #open = false
+
+  constructor(isHeld: (operation: DiskOperation) => boolean) {
+    this.#isHeld = isHeld
+  }
+
+  readonly options = {
+    delay: (operation: DiskOperation, proceed: () => void) => {
+      if (!this.#open && this.#isHeld(operation)) this.held.push(proceed)
+      else queueMicrotask(proceed)
+    },
+    onDone: (operation: DiskOperation) => {
+      this.done.push(operation)
+    },
+  }
+
+  open(): void {
+    this.#open = true
+    for (const proceed of this.held.splice(0)) proceed()
+  }
+}
+
+async function startThree(): Promise<TestNode> {
+  const members = membersOn([7001, 7002, 7003])
+  for (const { nodeId } of members) disks.set(nodeId, new MemoryDisk())
+  fleet = new Fleet(memoryNetwork(), members, (nodeId) => ({ disk: disks.get(nodeId)!, directory: '/log' }), OFTEN)
+  await fleet.start()
+  return fleet.leader()
+}
+
+async function loadUntilCut(leader: TestNode): Promise<void> {
+  const { lastIndex } = leader.replica.status().raft
+  while (leader.replica.status().raft.baseIndex < lastIndex) {
+    const before = leader.recorder.applied.length
+    for (let at = 0; at < 20; at++) leader.propose(`p${before + at}`.padEnd(80, '.'))
+    await eventually('it is applied', () => leader.recorder.applied.length >= before + 20)
+  }
+}
+
+/** Stops the node while its disk is held up, and lets the disk go on when it has stopped, or plainly waits. */
+async function stopHeld(stop: () => Promise<unknown>, gate: Gate): Promise<number> {
+  const stopping = stop()
+  await Promise.race([stopping, new Promise((resolve) => setTimeout(resolve, 300))])
+  gate.open()
+  await stopping
+  return gate.done.length
+}
+
+test('a node that stops while it clears up behind an installed snapshot touches its disk no more afterwards', async () => {
+  const leader = await startThree()
+  await loadUntilCut(leader)
+  const victim = fleet.followers(leader)[0]!.nodeId
+  await eventually('it has a snapshot', () => fleet.nodes.get(victim)!.replica.status().snapshot !== undefined)
+  await fleet.stop(victim)
+  for (let round = 0; round < 2; round++) await loadUntilCut(leader)
+  // Its own snapshot comes first, then the leader's.
+  const isInstalled = () => fleet.nodes.get(victim)?.recorder.restores === 2
+  const gate = new Gate(({ kind, path }) => kind === 'remove' && path.endsWith('.snap') && isInstalled())
+  disks.set(
+    victim,
+    disks.get(victim)!.crash(() => 0, gate.options),
+  )
+  await fleet.start(victim)
+  await eventually('it removes the old one', () => gate.held.length > 0)
+  const before = await stopHeld(() => fleet.stop(victim), gate)
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(gate.done.slice(before)).toEqual([])
+})
+
+test('a node that stops while it reads its snapshot reads no further, and its start ends in peace', async () => {
+  const leader = await startThree()
+  await loadUntilCut(leader)
+  const victim = fleet.followers(leader)[0]!.nodeId
+  await eventually('it has a snapshot', () => fleet.nodes.get(victim)!.replica.status().snapshot !== undefined)
+  await fleet.stop(victim)
+  const { members, network, tuning } = fleet
+  let opened = 0
+  // The first reading finds that the snapshot is good, the second one is for the state machine.
+  const gate = new Gate(({ kind, path }) => {
+    if (kind === 'open' && path.endsWith('.snap')) opened++
+    return opened === 2 && kind === 'read' && path.endsWith('.snap')
+  })
+  const disk = disks.get(victim)!.crash(() => 0, gate.options)
+  const node = await TestNode.open({ members, network, tuning, nodeId: victim, disk, directory: '/log' })
+  const starting = node.replica.start(node.recorder)
+  await eventually('it reads', () => gate.held.length > 0)
+  const before = await stopHeld(() => node.stop(), gate)
+  await starting
+  await new Promise((resolve) => setTimeout(resolve, 20))
+  expect(gate.done.slice(before)).toEqual([])
+  expect(node.recorder.restores).toBe(0)
+})
