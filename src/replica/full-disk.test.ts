@@ -1,5 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import type { NodeId } from '../base/index.ts'
+import type { AppendEntries, RaftMessage } from '../raft/index.ts'
 import { memoryNetwork } from '../transport/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
 import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
@@ -8,6 +9,8 @@ const SEGMENT_BYTES = 32 * 1024
 
 /** Each node's disk and how large it is. */
 const capacities = new Map<NodeId, { capacityBytes: number }>()
+/** What the nodes sent. */
+const sent: RaftMessage[] = []
 let fleet: Fleet
 
 afterEach(async () => {
@@ -15,7 +18,7 @@ afterEach(async () => {
   capacities.clear()
 })
 
-async function startThree(): Promise<TestNode> {
+async function startThree(cacheBytesMax = 1024 * 1024): Promise<TestNode> {
   const disks = new Map<NodeId, MemoryDisk>()
   const members = membersOn([7001, 7002, 7003])
   for (const { nodeId } of members) {
@@ -23,8 +26,11 @@ async function startThree(): Promise<TestNode> {
     capacities.set(nodeId, options)
     disks.set(nodeId, new MemoryDisk(options))
   }
-  const tuning = { segmentBytesMax: SEGMENT_BYTES }
+  const tuning = { segmentBytesMax: SEGMENT_BYTES, cacheBytesMax }
   fleet = new Fleet(memoryNetwork(), members, (nodeId) => ({ disk: disks.get(nodeId)!, directory: '/log' }), tuning)
+  sent.length = 0
+  const tap = { opened() {}, stepped() {}, sent: (message: RaftMessage) => void sent.push(message) }
+  for (const { nodeId } of members) fleet.more.set(nodeId, { tap })
   await fleet.start()
   return await fleet.leader()
 }
@@ -64,6 +70,28 @@ test('a follower whose disk is full stays up, and goes on when there is room aga
   makeRoom(full)
   await fleet.applied(leader.recorder.applied.length)
   expect(full.recorder.applied).toEqual(leader.recorder.applied)
+})
+
+test('a follower whose disk is full is offered one entry a heartbeat, read from disk, and no more', async () => {
+  const leader = await startThree(0)
+  const full = fleet.followers(leader)[0]!
+  fill(full)
+  await propose((20 * SEGMENT_BYTES) / 1_000)
+  const toFull = () => sent.filter((message) => message.kind === 'appendEntries' && message.to === full.nodeId)
+  const appends = (from: number) => toFull().slice(from) as AppendEntries[]
+  const noted = toFull().length
+  // What was under way is over, and the leader knows.
+  await eventually('ten messages', () => toFull().length >= noted + 10)
+  const before = toFull().length
+  await eventually('twenty more', () => toFull().length >= before + 20)
+  const offers = appends(before).filter(({ entries }) => entries.length > 0)
+  const heartbeats = appends(before).length - offers.length
+  expect(offers.length).toBeGreaterThan(0)
+  expect(offers.length).toBeLessThanOrEqual(heartbeats + 1)
+  expect(offers.every(({ entries }) => entries.length === 1)).toBe(true)
+  makeRoom(full)
+  await fleet.applied(leader.recorder.applied.length)
+  expect(fleet.running.flatMap(({ fatal }) => fatal)).toEqual([])
 })
 
 test('a follower with a full disk still votes; whoever is elected serves once there is room', async () => {
