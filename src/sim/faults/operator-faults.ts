@@ -67,7 +67,10 @@ export function replaceMember(context: FaultContext, { target, forMs }: Action<'
     context,
     forMs,
     [addAs(successor), { kind: 'promote', nodeId, replaces: node.nodeId }, { kind: 'remove', nodeId: node.nodeId }],
-    () => context.world.mark('dead member replaced'),
+    () => {
+      context.world.mark('dead member replaced')
+      redeploy(context)
+    },
   ).begin()
 }
 
@@ -164,7 +167,17 @@ function retire(context: FaultContext, node: SimNode): void {
   context.world.after(1_500, () => {
     node.isGone = true
     node.crash('killed')
+    redeploy(context)
   })
+}
+
+/** Applications start again with the addresses of today: sooner or later nobody is left of those that they knew. */
+function redeploy({ world, victims }: FaultContext): void {
+  for (const victim of victims) {
+    if (victim.kind !== 'application') continue
+    world.process(victim.name)?.kill('killed')
+    world.after(20, () => victim.restart())
+  }
 }
 
 function machinesOf({ fleet }: FaultContext): number {
