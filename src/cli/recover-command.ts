@@ -48,12 +48,12 @@ async function recover(flags: RecoverFlags): Promise<void> {
   else printDone(forced)
 }
 
-function isBad({ logDamage, lacks, doubtful }: DirectoryReport): boolean {
-  return logDamage !== undefined || lacks !== undefined || doubtful
+function isBad({ logDamage, lacks, doubtful, begunFrom }: DirectoryReport): boolean {
+  return logDamage !== undefined || lacks !== undefined || doubtful || begunFrom !== undefined
 }
 
 function printReport(report: DirectoryReport, directory: string): void {
-  const { clusterId, nodeId, term, last, committed, snapshot, members } = report
+  const { clusterId, nodeId, term, last, snapshot, members } = report
   const { learners, retired } = members.configuration
   const role = members.isRetired(nodeId) ? ', removed' : learners.includes(nodeId) ? ', a learner' : ''
   const row = (name: string, value: string) => console.log(`  ${name.padEnd(20)}${value}`)
@@ -61,11 +61,16 @@ function printReport(report: DirectoryReport, directory: string): void {
   row('part', members.isMember(nodeId) ? `a member${role}` : `no member${role}`)
   row('term', String(term))
   row('last entry', `${last.index} (term ${last.term})`)
-  row('surely committed', committed < last.index ? `up to ${committed}; the rest may be` : `up to ${last.index}`)
+  row('surely committed', describeCommitted(report))
   row('members', describeMembers(report))
   if (retired.length > 0) row('removed before', retired.join(', '))
   row('snapshot', snapshot === undefined ? 'none' : describeSnapshot(snapshot))
   printDamage(report)
+}
+
+function describeCommitted({ last, committed }: DirectoryReport): string {
+  if (committed > last.index) return `up to ${committed}; ${last.index + 1} to ${committed} are lost here`
+  return committed < last.index ? `up to ${committed}; the rest may be` : `up to ${last.index}`
 }
 
 function describeMembers({ members }: DirectoryReport): string {
@@ -78,7 +83,8 @@ function describeSnapshot({ header, fileBytes }: NonNullable<DirectoryReport['sn
   return `up to entry ${position.index}, ${describeBytes(fileBytes)}, of ${new Date(takenAtMs).toISOString()}`
 }
 
-function printDamage({ logDamage, snapshotDamage, lacks, doubtful }: DirectoryReport): void {
+function printDamage(report: DirectoryReport): void {
+  const { logDamage, snapshotDamage, lacks, doubtful, begunFrom } = report
   if (logDamage !== undefined) {
     const { file, offset } = logDamage
     const words = `The log is damaged: ${file}, from byte ${offset} on. All before it was read; nothing behind it counts.`
@@ -93,7 +99,8 @@ function printDamage({ logDamage, snapshotDamage, lacks, doubtful }: DirectoryRe
     )
   }
   if (doubtful) console.log(stdoutColors.red('\nThis node lost a part of its log before, and has not got it back yet.'))
-  if (logDamage === undefined && lacks === undefined && !doubtful) return
+  if (begunFrom !== undefined) return printBegun(begunFrom)
+  if (!isBad(report)) return
   console.log(
     [
       '\nWhat you can do:',
@@ -105,6 +112,15 @@ function printDamage({ logDamage, snapshotDamage, lacks, doubtful }: DirectoryRe
   )
 }
 
+function printBegun(copy: string): void {
+  const words = [
+    '\nA recovery of this directory was begun and has not ended. All above is of the copy that it made first:',
+    `  ${copy}`,
+    'The node does not start before it has ended. Keep that copy, and go on with --force-new-cluster.',
+  ]
+  console.log(stdoutColors.red(words.join('\n')))
+}
+
 function printRisk({ last, committed, members, nodeId, logDamage, doubtful }: DirectoryReport): void {
   const others = members.nodeIds.filter((each) => each !== nodeId)
   const uncertain = last.index - committed
@@ -114,6 +130,11 @@ function printRisk({ last, committed, members, nodeId, logDamage, doubtful }: Di
     ...(uncertain > 0
       ? [
           `  - Entries ${committed + 1} to ${last.index} become committed, whether they were or not. The others may have decided otherwise.`,
+        ]
+      : []),
+    ...(uncertain < 0
+      ? [
+          `  - Entries ${last.index + 1} to ${committed} were committed, and this node lost them: they are known to be gone.`,
         ]
       : []),
     ...(logDamage !== undefined || doubtful

@@ -200,3 +200,16 @@ test.each([
   expect(() => read().log.finish(at(5, 2))).toThrow(expect.objectContaining({ code: 'REPLICA_LOG_MALFORMED' }))
   expect(() => read().log.finish(at(5, 2))).toThrow(message)
 })
+
+test.each([
+  ['a snapshot within it', 22, 2, { beginsAnew: false, state: { baseIndex: 22, lastIndex: 29 } }],
+  ['a snapshot right before it', 19, 2, { beginsAnew: false, state: { baseIndex: 19, lastIndex: 29 } }],
+  ['a snapshot of a later term right before it', 19, 3, { beginsAnew: true, state: { baseIndex: 19, lastIndex: 19 } }],
+  ['a snapshot that it conflicts with', 22, 3, { beginsAnew: true, state: { baseIndex: 22, lastIndex: 22 } }],
+  ['a snapshot behind its end', 40, 3, { beginsAnew: true, state: { baseIndex: 40, lastIndex: 40 } }],
+  ['a snapshot too old for it', 18, 2, { kind: 'lacking', base: { index: 19, term: 0 } }],
+])('a part of a log, of which neither the base nor the term was read, and %s', (_, index, term, expected) => {
+  const reading = () => new Reading().entries(2, 20, 24).entries(2, 25, 29)
+  expect(reading().log.finish(at(index, term), true)).toMatchObject(expected)
+  expect(() => reading().log.finish(at(index, term))).toThrow('begins with entry 20')
+})

@@ -122,21 +122,18 @@ export class RecoveredLog {
    * A snapshot is of what was committed, so a log that does not hold its last entry ends before it, or holds entries
    * instead that were never committed: then the log begins anew behind the snapshot. A log that holds it goes on.
    *
+   * @param isPart the log is damaged, and only what comes before the damage was read: where it begins, and its last term,
+   * may be said behind that. For whoever only wants to know what is left.
    * @throws ReplicaLogMalformedError
    */
-  finish(snapshot: SnapshotPosition = BEFORE_ALL): Recovery {
-    const base = this.#base
-    if ((this.#firstIndex ?? 1) > base.index + 1) {
-      throw new ReplicaLogMalformedError(
-        `it begins with entry ${this.#firstIndex}, and nothing says what became of those before it`,
-      )
-    }
+  finish(snapshot: SnapshotPosition = BEFORE_ALL, isPart = false): Recovery {
+    const base = this.#baseFor(snapshot, isPart)
     if (base.index > snapshot.index) return { kind: 'lacking', base }
     const beginsAnew = !this.#holds(snapshot)
     const log = beginsAnew ? this.#beginAfter(snapshot) : this.#cutBefore(base)
     // The hard state is written before entries of its term, so a log that is ahead of it was not written by us.
     const lastTerm = log.termRuns.at(-1)?.term ?? log.baseTerm
-    if (lastTerm > this.hardState.currentTerm) {
+    if (!isPart && lastTerm > this.hardState.currentTerm) {
       throw new ReplicaLogMalformedError(
         `the last entry is of term ${lastTerm}, but the node only knew term ${this.hardState.currentTerm}`,
       )
@@ -145,13 +142,30 @@ export class RecoveredLog {
     return { kind: 'whole', state, beginsAnew }
   }
 
+  #baseFor(snapshot: SnapshotPosition, isPart: boolean): SnapshotPosition {
+    const first = this.#firstIndex ?? 1
+    if (first <= this.#base.index + 1) return this.#base
+    if (!isPart) {
+      throw new ReplicaLogMalformedError(
+        `it begins with entry ${first}, and nothing says what became of those before it`,
+      )
+    }
+    return first <= snapshot.index + 1 ? snapshot : { index: (first - 1) as LogIndex, term: NO_TERM }
+  }
+
   #holds({ index, term }: SnapshotPosition): boolean {
     const base = this.#base
-    if (index > base.index) return index <= this.#lastIndex && this.#termAt(index) === term
+    if (index > base.index) return index <= this.#lastIndex && this.#fits(index, term)
     if (term === base.term) return true
     throw new ReplicaLogMalformedError(
       `entry ${index} is of term ${term} in the snapshot, and of term ${base.term} in the log`,
     )
+  }
+
+  /** The log holds this entry; or it begins right behind it, which only a part of a log does without a word of its base. */
+  #fits(index: LogIndex, term: Term): boolean {
+    if (index + 1 === this.#firstIndex) return this.#termAt(this.#firstIndex)! >= term
+    return this.#termAt(index) === term
   }
 
   #beginAfter({ index, term }: SnapshotPosition) {

@@ -301,6 +301,46 @@ test('entries that a later leader replaced are not read again, although the log 
   expect(await contents(disk)).toEqual([...texts(2, 46, 64), GUARD])
 })
 
+test('bytes that rot before the last word on where the log begins leave what is readable behind the snapshot', async () => {
+  const node = await (await Node.start()).write(1, 1, 60)
+  await node.snapshot(40, 1)
+  await node.storage.compact(40 as LogIndex)
+  await node.write(2, 61, 90)
+  const disk = await node.stop()
+  rot(disk, 1, 52)
+  const { before } = await force(disk)
+  expect(before).toMatchObject({ last: { index: 51, term: 1 }, lacks: undefined })
+  expect(await contents(disk)).toEqual([...texts(1, 41, 51), GUARD])
+})
+
+test('without a snapshot that reaches up to the entries that are left there is nothing to go on with', async () => {
+  const node = await (await Node.start()).write(1, 1, 200)
+  await node.snapshot(190, 1)
+  await node.storage.compact(190 as LogIndex)
+  const disk = await (await node.write(2, 201, 230)).stop()
+  rot(disk, 1, 195)
+  for (const path of disk.paths) if (path.endsWith('.snap')) disk.rot(path, 30, 0x10)
+  expect((await inspectDirectory(disk, DIRECTORY)).lacks?.index).toBeGreaterThan(100)
+  await expect(force(disk)).rejects.toMatchObject({ code: 'RECOVERY_REFUSED' })
+})
+
+test.each([
+  [1, 1, 'where the log begins, and its first terms'],
+  [3, 65, 'the term of the snapshot'],
+])(
+  'a good snapshot is enough when the log is bad from an entry of term %i on, where it kept %s',
+  async (term, index) => {
+    const node = await (await (await Node.start()).write(1, 1, 20)).write(3, 21, 80)
+    await node.snapshot(70, 3)
+    const disk = await node.stop()
+    rot(disk, term, index)
+    const { before, after } = await force(disk)
+    expect(before).toMatchObject({ last: { index: 70, term: 3 }, lacks: undefined })
+    expect(after.term).toBe(4)
+    expect(await contents(disk)).toEqual([GUARD])
+  },
+)
+
 test('a node that knows of more commits than it has left goes on alone, and its report tells what is lost', async () => {
   const node = await (await Node.start()).write(1, 1, 30, 0)
   await node.snapshot(20, 1)

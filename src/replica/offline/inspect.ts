@@ -67,14 +67,15 @@ export async function inspect(disk: Disk, directory: string, clock: Clock = syst
   const { newest: snapshot } = store
   const position = snapshot?.header.position
   const { log } = findings
-  const recovery = log.finish(position)
+  const recovery = log.finish(position, survey.damage !== undefined)
   const isWhole = recovery.kind === 'whole'
   const last = isWhole ? lastOf(recovery.state) : { index: NO_INDEX, term: NO_TERM }
   const report: DirectoryReport = {
     clusterId,
     nodeId,
     storeId: survey.storeId,
-    term: log.hardState.currentTerm,
+    // The word on its term may be behind the damage.
+    term: Math.max(log.hardState.currentTerm, last.term) as Term,
     last,
     committed: findings.committed(position),
     snapshot,
