@@ -47,10 +47,12 @@ export interface RaftStorageOptions {
   /** What a fresh log begins with: kept, so that later changes of the configuration file change nothing. */
   readonly bootstrap?: ConfigurationData
   /**
-   * There are others that can bring this node back when a part of its log or of its state is lost to damage. Without
-   * them it refuses to start.
+   * Others can be reached, and may bring this node back when a part of its log or of its state is lost to damage.
+   * Without them it refuses to start. Whether there are others, the directory tells.
    */
   readonly mayRebuild?: boolean
+  /** Whether there are others, when nothing in a damaged directory tells. Default true. */
+  readonly hasOthers?: boolean
   /** Runs a task later in the event loop. Default setImmediate. */
   readonly later?: ((task: () => void) => void) | undefined
 }

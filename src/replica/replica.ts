@@ -170,7 +170,8 @@ export class Replica implements DecisionLog {
       random: () => randomBytes(options, 16),
       segmentBytesMax: tuning.segmentBytesMax,
       bootstrap: bootstrapMembers(options).data,
-      mayRebuild: options.members.length > 1 || options.join === true,
+      mayRebuild: options.network !== undefined,
+      hasOthers: options.members.length > 1 || options.join === true,
       later: options.later,
       // The log fails an append before it says so: whoever waits for it here is told by the failed call as well.
       onFailure: (error) => (replica === undefined ? options.onFatal(error) : replica.#fail(error)),

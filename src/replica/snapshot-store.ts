@@ -30,6 +30,8 @@ export interface SnapshotStoreOptions {
 export interface DamagedSnapshot {
   readonly position: SnapshotPosition
   readonly error: SnapshotDamagedError
+  /** When that much of it is good. */
+  readonly header: SnapshotHeader | undefined
 }
 
 /**
@@ -237,10 +239,18 @@ export class SnapshotStore {
         break
       } catch (error) {
         if (!(error instanceof SnapshotDamagedError)) throw error
-        damaged.push({ position, error })
+        damaged.push({ position, error, header: await this.#readableHeader(name, position) })
       }
     }
     this.damaged = damaged
+  }
+
+  async #readableHeader(name: string, { index }: SnapshotPosition): Promise<SnapshotHeader | undefined> {
+    const parser = new SnapshotParser()
+    await readPieces(this.#options.disk, this.pathOf(name), (piece) => parser.push(piece))
+    const { header } = parser
+    const isOurs = header?.clusterId === this.#options.clusterId && header.position.index === index
+    return isOurs ? header : undefined
   }
 
   #checkHeader(path: string, header: SnapshotHeader, position: SnapshotPosition): void {

@@ -7,11 +7,13 @@ import {
   type RecoveredState,
   type SnapshotPosition,
   type Term,
+  votersOf,
 } from '../raft/index.ts'
 import { type Position, setAsideDamagedLog, Wal, WalDamagedError, type WalRecord } from '../wal/index.ts'
 import { EntryIndex } from './entry-index.ts'
 import { SnapshotDamagedError } from './errors.ts'
 import type { RaftStorageOptions } from './raft-storage.ts'
+import { readMembers } from './readable-members.ts'
 import {
   encodeBase,
   encodeBootstrap,
@@ -48,8 +50,9 @@ export interface RecoveredStorage {
  * | damaged | any, or none | lost promises: the log is set aside, the node comes back doubtful |
  *
  * A doubtful node keeps what is good (terms, peers, the snapshot), and first of all writes durably that it is doubtful: no
- * crash leaves a directory that has forgotten something and does not know it. Without others (`mayRebuild`) nobody could
- * give back what is lost, so the node refuses to start.
+ * crash leaves a directory that has forgotten something and does not know it. Without others nobody could give back what
+ * is lost, and setting it aside would only take it from whoever recovers the node by hand: so the node refuses to start,
+ * and changes nothing.
  */
 export async function recoverStorage(options: RaftStorageOptions): Promise<RecoveredStorage> {
   const read = new Reading()
@@ -57,9 +60,24 @@ export async function recoverStorage(options: RaftStorageOptions): Promise<Recov
     return await open(options, read)
   } catch (error) {
     if (!(error instanceof WalDamagedError) || options.mayRebuild !== true) throw error
-    await setAside(options, read.log, error)
+    const snapshots = await openSnapshots(options)
+    if (!(await hasOthers(options, snapshots))) throw error
+    await setAside(options, read.log, snapshots, error)
     return { ...(await open(options, new Reading())), damage: error }
   }
+}
+
+/**
+ * Whether there are others that can rebuild this node. The configuration file does not know: it may still name those that
+ * were removed or given up, or not yet those that came later. What the directory says is newer.
+ */
+async function hasOthers(options: RaftStorageOptions, snapshots: SnapshotStore): Promise<boolean> {
+  const { disk, directory, nodeId } = options
+  const { configuration, isBlankInDoubt } = await readMembers(disk, directory, snapshots)
+  // It was the others' turn before, and still is; nothing here is worth keeping.
+  if (isBlankInDoubt) return true
+  if (configuration === undefined) return options.hasOthers ?? true
+  return votersOf(configuration).some((voter) => voter !== nodeId)
 }
 
 /** The records that were read so far. */
@@ -124,7 +142,7 @@ async function settle(
     return undefined
   }
   const damage = lost(snapshots, recovery.base)
-  if (options.mayRebuild !== true) throw damage
+  if (options.mayRebuild !== true || !(await hasOthers(options, snapshots))) throw damage
   await write(wal, log, [{ type: RecordType.doubt, payload: encodeDoubt(true) }, base])
   return damage
 }
@@ -145,9 +163,13 @@ function lost(snapshots: SnapshotStore, base: SnapshotPosition): SnapshotDamaged
 }
 
 /** Puts a log in place of the damaged one that keeps what is still good and says that the node is in doubt. */
-async function setAside(options: RaftStorageOptions, log: RecoveredLog, damage: WalDamagedError): Promise<void> {
+async function setAside(
+  options: RaftStorageOptions,
+  log: RecoveredLog,
+  snapshots: SnapshotStore,
+  damage: WalDamagedError,
+): Promise<void> {
   const { disk, directory, segmentBytesMax, random } = options
-  const snapshots = await openSnapshots(options)
   const position = snapshots.newest?.header.position ?? { index: NO_INDEX, term: NO_TERM }
   const bootstrap = log.bootstrap ?? options.bootstrap
   const records = [
