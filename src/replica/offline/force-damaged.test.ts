@@ -217,6 +217,32 @@ test.each([
   },
 )
 
+test('a recovery that goes on may end anywhere again, and the third time it has all that can be read', async () => {
+  const begin = await damagedDisk(true)
+  const undisturbed = begin.crash(() => 1, {})
+  const { after } = await force(undisturbed)
+  const all = await contents(undisturbed)
+  // It dies in the second file of the fresh log.
+  const files = begin.paths.filter((path) => path.startsWith(`${DIRECTORY}/0`))
+  const second = Number(files.at(-1)!.slice(DIRECTORY.length + 1, -'.wal'.length)) + 2
+  const isSecond = (path: string) => path.startsWith(DIRECTORY) && path.endsWith(`${second}.wal`)
+  const fate: MemoryDiskOptions['fate'] = ({ kind, path }) => (kind === 'write' && isSecond(path) ? 'crash' : 'done')
+  const dying = begin.crash(() => 1, { fate })
+  await expect(force(dying)).rejects.toThrow()
+  const steps = await crashEverywhere(
+    dying.crash(() => 0, {}),
+    force,
+    async (disk) => {
+      const again = await force(disk)
+      const hadEnded = again.before.logDamage === undefined
+      expect(again.after.last.index).toBe(after.last.index + (hadEnded ? 2 : 0))
+      expect(await contents(disk)).toEqual(hadEnded ? [...all, GUARD] : all)
+      expect(again.copy).toBe(`${DIRECTORY}.before-recovery-${hadEnded ? 2 : 1}`)
+    },
+  )
+  expect(steps).toBeGreaterThan(20)
+})
+
 test('a disk that gets full amid a recovery loses nothing that the same command does not bring back', async () => {
   const begin = await damagedDisk(true)
   const undisturbed = begin.crash(() => 1, {})
