@@ -106,6 +106,11 @@ test.each(DAMAGES)(
     const storage = await open(disk)
     const isSnapshotGood = what === 'the log'
     expect(storage.damage).toMatchObject({ code })
+    if (code === 'WAL_DAMAGED') {
+      const { message } = storage.damage ?? {}
+      expect(message).toMatch(/set aside in \S+\/damaged-1; this node comes back without a vote.*Leave it alone/)
+      expect(message, 'it does go on').not.toMatch(/Nothing was changed|restore/)
+    }
     expect(storage.storeId).toBe(storeId)
     const index = isSnapshotGood ? 300 : 0
     expect(storage.recovered).toMatchObject({ doubtful: true, baseIndex: index, lastIndex: index, lastApplied: index })

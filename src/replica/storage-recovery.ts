@@ -9,7 +9,14 @@ import {
   type Term,
   votersOf,
 } from '../raft/index.ts'
-import { type Position, setAsideDamagedLog, Wal, WalDamagedError, type WalRecord } from '../wal/index.ts'
+import {
+  type Position,
+  setAsideDamagedLog,
+  Wal,
+  WalDamagedError,
+  type WalRecord,
+  WalSetAsideError,
+} from '../wal/index.ts'
 import { EntryIndex } from './entry-index.ts'
 import { SnapshotDamagedError } from './errors.ts'
 import type { RaftStorageOptions } from './raft-storage.ts'
@@ -62,8 +69,8 @@ export async function recoverStorage(options: RaftStorageOptions): Promise<Recov
     if (!(error instanceof WalDamagedError) || options.mayRebuild !== true) throw error
     const snapshots = await openSnapshots(options)
     if (!(await hasOthers(options, snapshots))) throw error
-    await setAside(options, read.log, snapshots, error)
-    return { ...(await open(options, new Reading())), damage: error }
+    const movedTo = await setAside(options, read.log, snapshots, error)
+    return { ...(await open(options, new Reading())), damage: new WalSetAsideError(error, movedTo) }
   }
 }
 
@@ -162,13 +169,17 @@ function lost(snapshots: SnapshotStore, base: SnapshotPosition): SnapshotDamaged
   return damaged?.error ?? new SnapshotDamagedError(snapshots.pathOf(takenName(base)), 'it is missing')
 }
 
-/** Puts a log in place of the damaged one that keeps what is still good and says that the node is in doubt. */
+/**
+ * Puts a log in place of the damaged one that keeps what is still good and says that the node is in doubt.
+ *
+ * @returns where the damaged files are now
+ */
 async function setAside(
   options: RaftStorageOptions,
   log: RecoveredLog,
   snapshots: SnapshotStore,
   damage: WalDamagedError,
-): Promise<void> {
+): Promise<string> {
   const { disk, directory, segmentBytesMax, random } = options
   const position = snapshots.newest?.header.position ?? { index: NO_INDEX, term: NO_TERM }
   const bootstrap = log.bootstrap ?? options.bootstrap
@@ -179,7 +190,7 @@ async function setAside(
     ...[...log.peers.values()].map((peer) => ({ type: RecordType.peer, payload: encodePeer(peer) })),
     ...(bootstrap === undefined ? [] : [{ type: RecordType.bootstrap, payload: encodeBootstrap(bootstrap) }]),
   ]
-  await setAsideDamagedLog(
+  const { movedTo } = await setAsideDamagedLog(
     {
       disk,
       directory,
@@ -190,6 +201,7 @@ async function setAside(
     },
     damage,
   )
+  return movedTo
 }
 
 /** The snapshot may be of a later term than what could still be read. */

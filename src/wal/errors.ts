@@ -1,7 +1,5 @@
 import { ConcordatError } from '../base/index.ts'
 
-const KEEP = 'Nothing was changed. Do not delete or edit the file by hand: other nodes may hold what it lost.'
-
 /**
  * Where damage lies. `beforeLastMark`: a mark on disk proves that the bytes were there, so acknowledged records are
  * lost. `behindLastMark`: no mark speaks of them; the last write may or may not have been acknowledged. `unknown`: a
@@ -11,7 +9,7 @@ export type DamagePlace = 'beforeLastMark' | 'behindLastMark' | 'unknown'
 
 /**
  * Bytes that were surely on disk are bad, or missing. The log is never cut for it, because a cut could lose a
- * promise that was given: the node must not start with this directory.
+ * promise that was given: the node must not start with this log as if nothing had happened.
  */
 export class WalDamagedError extends ConcordatError {
   readonly code = 'WAL_DAMAGED'
@@ -20,16 +18,32 @@ export class WalDamagedError extends ConcordatError {
   /** Where in the file the damage begins, in bytes. */
   readonly offset: number
   readonly place: DamagePlace
+  /** What was found and where, without what to do about it. */
+  readonly finding: string
 
   constructor(file: string, offset: number, what: string, place: DamagePlace = 'unknown') {
+    const finding = `the log is damaged: ${file}, byte ${offset}: ${what}. This is not a torn last write, so it is not repaired.`
     super(
-      `the log is damaged: ${file}, byte ${offset}: ${what}. This is not a torn last write, so it is not repaired. ${KEEP} ` +
-        'Copy the directory, check the disk, then restore it from an intact copy of this very node, ' +
-        'or replace the node by one with a new node id.',
+      `${finding} Nothing was changed. Do not delete or edit the file by hand, and do not put an older copy in its ` +
+        'place. Check the disk; concordat recover tells what can still be read. Then restore a backup, or replace ' +
+        'the node by one with a new node id.',
     )
     this.file = file
     this.offset = offset
     this.place = place
+    this.finding = finding
+  }
+}
+
+/** The same, when others can give back what is lost: the node goes on by itself, without a vote. */
+export class WalSetAsideError extends ConcordatError {
+  readonly code = 'WAL_DAMAGED'
+
+  constructor({ finding }: WalDamagedError, movedTo: string) {
+    super(
+      `${finding} The damaged files were set aside in ${movedTo}; this node comes back without a vote and fetches ` +
+        'what it lacks. Leave it alone.',
+    )
   }
 }
 

@@ -10,6 +10,7 @@ export {
   WalNotEmptyError,
   WalRecordTooLargeError,
   WalRemovedError,
+  WalSetAsideError,
   WalVersionError,
 } from './errors.ts'
 export { FileDraft, listFiles, readPieces, removeDraft, removeDurably } from './file-draft.ts'

@@ -123,7 +123,8 @@ test('bad bytes below the mark are damage, and the message names file, offset an
   expect(error).toBeInstanceOf(WalDamagedError)
   expect(error).toMatchObject({ code: 'WAL_DAMAGED', file: FIRST, offset: DATA_OFFSET, retryable: false })
   expect(error.message).toContain(`${FIRST}, byte ${DATA_OFFSET}`)
-  expect(error.message).toContain('restore it from an intact copy')
+  expect(error.message).toContain('Nothing was changed')
+  expect(error.message).toContain('restore a backup, or replace the node')
 })
 
 test('a damaged log is not changed by the refusal', async () => {
