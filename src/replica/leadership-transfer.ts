@@ -83,7 +83,7 @@ export class LeadershipTransfer {
 
   failed({ reason }: Extract<RaftEffect, { kind: 'transferFailed' }>): void {
     if (reason === 'notLeader') this.#rejectAll(new NotLeaderError(this.#options.status().leader))
-    else this.#rejectAll(new TransferFailedError(reason))
+    else this.#rejectAll(new TransferFailedError(reason, this.#pending?.target))
   }
 
   /** Role or known leader changed. */
@@ -112,7 +112,7 @@ export class LeadershipTransfer {
   #targetOf(to: NodeId | undefined): NodeId | undefined {
     const { nodeId, status, minorOf } = this.#options
     const isOld = (node: NodeId) => minorOf(node) === 0
-    if (isOld(nodeId) || (to !== undefined && isOld(to))) throw new TransferFailedError('noTarget')
+    if (isOld(nodeId) || (to !== undefined && isOld(to))) throw new TransferFailedError('noTarget', to)
     const { configuration, followers } = status()
     if (to !== undefined || !configuration.voters.some(isOld)) return to
     const heirs = followers.filter(

@@ -10,6 +10,8 @@ export type MemberRefusal =
   | 'mixedVersions'
   /** The request names a node that is no member, or one that is a member already. */
   | 'unknownMember'
+  /** The address is that of another member. */
+  | 'addressTaken'
   /** This log was opened without a network. */
   | 'alone'
 
@@ -70,6 +72,11 @@ const WORDING: Readonly<Record<MemberRefusal, Wording>> = {
     retryable: false,
     says: 'the request does not fit the members as they are; look at the list',
   },
+  addressTaken: {
+    code: 'MEMBERS_ADDRESS_TAKEN',
+    retryable: false,
+    says: 'two members can not have one address',
+  },
   alone: {
     code: 'MEMBERS_ALONE',
     retryable: false,
@@ -120,8 +127,11 @@ export class TransferFailedError extends ConcordatError {
   override readonly retryable = true
   readonly reason: keyof typeof TRANSFER_FAILURES
 
-  constructor(reason: keyof typeof TRANSFER_FAILURES) {
-    super(`the leadership was not handed over: ${TRANSFER_FAILURES[reason]}. This node goes on leading.`)
+  /** @param target who should have taken it; undefined: anybody */
+  constructor(reason: keyof typeof TRANSFER_FAILURES, target?: NodeId) {
+    const isOne = reason === 'noTarget' && target !== undefined
+    const why = isOne ? `node ${target} is not alive and near enough to take over` : TRANSFER_FAILURES[reason]
+    super(`the leadership was not handed over: ${why}. This node goes on leading.`)
     this.reason = reason
   }
 }

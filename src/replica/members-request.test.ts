@@ -64,6 +64,35 @@ describe('what a request makes of the members', () => {
   })
 })
 
+describe('the address of another member', () => {
+  const at = (nodeId: number, port: number) => ({ nodeId: id(nodeId), host: '10.0.0.2', port })
+
+  test('is refused for a new node and for one that moves, and the refusal says whose it is', () => {
+    for (const nodeId of [8, 1, 4])
+      expect(() => planMembers(four, { kind: 'add', ...at(nodeId, 7002) }), `node ${nodeId}`).toThrow(
+        expect.objectContaining({
+          code: 'MEMBERS_ADDRESS_TAKEN',
+          nodes: [nodeId],
+          message: expect.stringContaining('10.0.0.2:7002 is the address of member 2.'),
+        }),
+      )
+    expect(() => planMembers(four, { kind: 'replaceAll', voters: [at(1, 1), at(2, 1)], learners: [] })).toThrow(
+      expect.objectContaining({ code: 'MEMBERS_ADDRESS_TAKEN' }),
+    )
+  })
+
+  test('is free for others once that member is gone', () => {
+    const without = three.next({
+      configuration: { ...simpleConfiguration([id(1), id(3)]), retired: [id(2)] },
+      context: new Uint8Array(0),
+      index: 8 as LogIndex,
+    })
+    expect(planMembers(without, { kind: 'add', ...at(8, 7002) }).target).toEqual({ voters: [1, 3], learners: [8] })
+    const instead = { kind: 'replaceAll', voters: [member(1), at(8, 7002), member(3)], learners: [] } as const
+    expect(planMembers(four, instead).target.voters).toEqual([1, 8, 3])
+  })
+})
+
 describe('the list of members', () => {
   test('addresses, directories and reasons travel with the configuration and come back', () => {
     const context = encodeMemberContext({

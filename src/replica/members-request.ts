@@ -3,7 +3,7 @@ import { type ConfigurationTarget, targetOf } from '../raft/index.ts'
 import type { Endpoint } from '../transport/index.ts'
 import type { MemberDetails } from './member-context.ts'
 import { MembersRefusedError } from './member-errors.ts'
-import type { MemberList } from './member-list.ts'
+import { formatEndpoint, type MemberList } from './member-list.ts'
 import type { Member } from './options.ts'
 
 /** What somebody wants of the members. */
@@ -38,6 +38,7 @@ export function planMembers(present: MemberList, request: MembersRequest): Membe
     if (known !== undefined && !isSame(known, { host, port })) isMove = true
     details.set(nodeId, { host, port, storeId: known?.storeId })
   }
+  for (const member of addressesIn(request)) refuseTaken(member, target, details)
   return { target, details, isMove }
 }
 
@@ -77,6 +78,18 @@ function targetFor(present: MemberList, request: MembersRequest): ConfigurationT
 function addressesIn(request: MembersRequest): readonly Member[] {
   if (request.kind === 'add') return [request]
   return request.kind === 'replaceAll' ? [...request.voters, ...request.learners] : []
+}
+
+/** Two ids at one address: one of them could never be reached, and the mistake would cost an id. */
+function refuseTaken(member: Member, { voters, learners }: ConfigurationTarget, details: MembersPlan['details']): void {
+  const { nodeId } = member
+  const owner = [...voters, ...learners].find((other) => {
+    const known = details.get(other)
+    return other !== nodeId && known !== undefined && isSame(known, member)
+  })
+  if (owner === undefined) return
+  const what = `${formatEndpoint(member)} is the address of member ${owner}. Give node ${nodeId} its own address. If node ${owner} is gone for good and node ${nodeId} takes its place there, first remove node ${owner}`
+  throw new MembersRefusedError('addressTaken', [nodeId], what)
 }
 
 function demand(holds: boolean, nodeId: NodeId, otherwise: string): void {
