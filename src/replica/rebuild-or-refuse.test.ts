@@ -1,18 +1,21 @@
 import { afterEach, expect, test } from 'vitest'
 import { type NodeId, parseNodeId } from '../base/index.ts'
+import { EntryKind } from '../raft/index.ts'
 import { memoryNetwork } from '../transport/index.ts'
-import { MemoryDisk } from '../wal/index.ts'
+import { MemoryDisk, salvageLog } from '../wal/index.ts'
 import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
 import type { MembersRequest } from './members-request.ts'
 import { forceNewCluster } from './offline/force-new-cluster.ts'
 import type { ReplicaTuning } from './options.ts'
+import { decodeEntries, RecordType } from './records.ts'
 
 // A damaged node is rebuilt by the others, if there are others. Its configuration file may know nothing of them, or of
 // those that are gone: the log knows.
 
 const LOG = '/data/log'
 const SELF = parseNodeId(1)
-const TUNING: Partial<ReplicaTuning> = { segmentBytesMax: 16 * 1024, heartbeatMs: 20, electionTimeoutMs: 150 }
+const SEGMENT_BYTES = 16 * 1024
+const TUNING: Partial<ReplicaTuning> = { segmentBytesMax: SEGMENT_BYTES, heartbeatMs: 20, electionTimeoutMs: 150 }
 /** Snapshots come often, and little log stays behind them. */
 const OFTEN: Partial<ReplicaTuning> = {
   ...TUNING,
@@ -122,6 +125,52 @@ test.each([
     await expect(fleet.start(SELF)).rejects.toMatchObject({ code: 'WAL_DAMAGED' })
     expect(contents()).toEqual(before)
   }
+})
+
+/** The position of the last record with a configuration; far away when there is none. */
+async function lastConfigurationAt(disk: MemoryDisk): Promise<number> {
+  let last = Number.POSITIVE_INFINITY
+  await salvageLog(disk, LOG, ({ type, payload, position }) => {
+    if (type !== RecordType.entries) return
+    decodeEntries(payload, ({ kind }) => {
+      if (kind === EntryKind.configuration) last = position
+    })
+  })
+  return last
+}
+
+test.each([
+  { how: 'was forced to go on alone', count: 3, become: forceAlone },
+  { how: 'was alone from its beginning', count: 1, become: async () => {} },
+])('wherever its log rots, but where it says so, a node that $how is never put in doubt', async ({ count, become }) => {
+  await start(count, TUNING)
+  await load(50)
+  await become()
+  await load(50)
+  await fleet.stopAll()
+  const whole = diskOf(SELF)
+  const files = whole.paths.filter((path) => path.startsWith(`${LOG}/`) && path.endsWith('.wal'))
+  const forcedAt = await lastConfigurationAt(whole)
+  let refused = 0
+  for (const [at, file] of files.entries()) {
+    for (let offset = 4096; offset < SEGMENT_BYTES; offset += 300) {
+      const distance = forcedAt - (at * SEGMENT_BYTES + offset)
+      if (distance > -300 && distance < 100) continue
+      // A crash of a quiet disk is a copy of it.
+      const disk = whole.crash(() => 0)
+      disk.rot(file, offset, 0x10)
+      disks.set(SELF, disk)
+      const code = await fleet.start(SELF).then(
+        () => undefined,
+        (error) => error.code,
+      )
+      if (code === undefined) expect(fleet.nodes.get(SELF)!.replica.status().raft.doubtful).toBe(false)
+      else expect(code).toBe('WAL_DAMAGED')
+      refused += code === undefined ? 0 : 1
+      await fleet.stopAll()
+    }
+  }
+  expect(refused).toBeGreaterThan(10)
 })
 
 test('a node on its own that refused to start can be forced to go on with what is left', async () => {

@@ -56,3 +56,23 @@ test('a file without a header is passed over, and so is one that is missing or t
   disk.overwrite(third, disk.contentOf(third).subarray(0, DATA_OFFSET + MARK_BYTES + 100))
   expect((await salvage(disk)).length).toBeLessThan(rest.length)
 })
+
+test('a bad record hides the others of its batch only when it does not say how long it is', async () => {
+  const disk = new MemoryDisk()
+  const log = await TextLog.open(disk)
+  await Promise.all(['a', 'b', 'c'].map((text) => log.append(text.repeat(100))))
+  await settle()
+  const whole = disk.kill()
+  expect(await salvage(whole.crash(() => 0))).toEqual(['a', 'b', 'c'].map((text) => text.repeat(100)))
+  const path = FIRST
+  const at = whole.contentOf(path).indexOf('b'.repeat(100))
+  const harmed = async (offset: number) => {
+    const copy = whole.crash(() => 0)
+    copy.rot(path, offset, 0x10)
+    return (await salvage(copy)).map((text) => text[0])
+  }
+  expect(await harmed(at + 50)).toEqual(['a', 'c'])
+  // Its length.
+  const length = await harmed(at - 8)
+  expect(length).not.toContain('b')
+})

@@ -68,13 +68,14 @@ function salvageSegment(bytes: Buffer, { base, storeId }: Readable, onRecord: (r
     const mark = decodeMark(bytes, at, base + at, salt)!
     const end = Math.min(bytes.length, at + MARK_BYTES + mark.bytes)
     at += MARK_BYTES
-    for (let size = 1; size > 0 && at < end; at += size) {
-      size = recordSize(bytes, at, end, base + at, salt)
+    while (at + RECORD_HEAD_BYTES <= end) {
+      // Of a bad record the length may still be right; what is found there proves itself, or is bad as well.
+      const next = at + RECORD_HEAD_BYTES + bytes.readUInt32BE(at)
+      if (next > end) break
       const type = bytes[at + 4]!
-      if (size > 0 && type < MARK_TYPE) {
-        const payload = bytes.subarray(at + RECORD_HEAD_BYTES, at + size)
-        onRecord({ type, payload, position: (base + at) as Position })
-      }
+      if (recordSize(bytes, at, end, base + at, salt) > 0 && type < MARK_TYPE)
+        onRecord({ type, payload: bytes.subarray(at + RECORD_HEAD_BYTES, next), position: (base + at) as Position })
+      at = next
     }
   }
 }
