@@ -253,3 +253,39 @@ test('of two voters in doubt, one is rebuilt after the other', () => {
   expect([...seen].sort()).toEqual(['4', '5'])
   expect(largest).toBeGreaterThan(0)
 })
+
+test('a vote is given back only when the others are a quorum without it', () => {
+  // Node 4 is being rebuilt, and node 3 falls in doubt. Had node 4 its vote again and then crashed before it learned of
+  // that, it would still be in doubt: two of four, for ever.
+  const configuration = { ...simpleConfiguration(ids(1, 2, 3), ids(4)), rebuilding: ids(4) }
+  const node = new OneNode(undefined, { configuration })
+  node.becomeServing()
+  const votersSeen: string[] = []
+  for (let tick = 0; tick < 100; tick++) {
+    const step = node.tick()
+    if (writesOf(step).length > 0) node.written(step)
+    const { lastIndex, configuration: present } = node.raft.status()
+    node.acknowledge(id(2), lastIndex)
+    for (const from of ids(3, 4)) {
+      const isBack = votersSeen.length > 1 && present.voters.includes(from)
+      if (isBack) node.acknowledge(from, lastIndex)
+      else answerInDoubt(node, from, lastIndex)
+    }
+    const voters = [...present.voters].sort().join()
+    if (votersSeen.at(-1) !== voters) votersSeen.push(voters)
+  }
+  expect(votersSeen.slice(0, 2)).toEqual(['1,2,3', '1,2'])
+  expect(votersSeen.at(-1)).toBe('1,2,3,4')
+})
+
+test('to a lone voter a vote is given back at once: two are never a quorum without one of them', () => {
+  const configuration = { ...simpleConfiguration(ids(1), ids(2)), rebuilding: ids(2) }
+  const node = new OneNode(undefined, { configuration })
+  node.becomeServing()
+  for (let tick = 0; tick < 30; tick++) {
+    const step = node.tick()
+    if (writesOf(step).length > 0) node.written(step)
+    answerInDoubt(node, id(2), node.raft.status().lastIndex)
+  }
+  expect(node.raft.status().configuration.voters).toEqual(ids(1, 2))
+})
