@@ -43,6 +43,9 @@ export class RaftChecks {
   /** The terms in which entries were first applied, so in which they were committed at the latest. */
   readonly #committedIn: number[] = []
   readonly #logs = new Map<NodeId, NodeLog>()
+  /** The highest index that each node ever wrote, and that as of the beginning of its present run. */
+  readonly #written = new Map<NodeId, number>()
+  readonly #promised = new Map<NodeId, number>()
 
   /** Hears of decisive moments, while they happen; `to` is whom the node speaks to, if it does. */
   onMoment: (moment: Moment, nodeId: NodeId, to?: NodeId) => void = () => {}
@@ -100,7 +103,13 @@ export class RaftChecks {
     }
   }
 
+  /** The highest index that this node had written when its present run began. */
+  promisedBefore(nodeId: NodeId): number {
+    return this.#promised.get(nodeId) ?? 0
+  }
+
   #recovered(nodeId: NodeId, recovered: RecoveredState): void {
+    this.#promised.set(nodeId, this.#written.get(nodeId) ?? 0)
     this.#logs.set(nodeId, new NodeLog(recovered))
   }
 
@@ -127,6 +136,8 @@ export class RaftChecks {
   /** Log Matching, by induction: equal index and term mean an equal entry and an equal term before it. */
   #write(nodeId: NodeId, { entries }: WriteEffect): void {
     const log = this.#logs.get(nodeId)!
+    const lastIndex = entries.at(-1)?.index ?? 0
+    if (lastIndex > (this.#written.get(nodeId) ?? 0)) this.#written.set(nodeId, lastIndex)
     for (const entry of entries) {
       const { index, term } = entry
       const previousTerm = log.termAt(index - 1)

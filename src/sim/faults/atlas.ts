@@ -9,14 +9,19 @@ import type { SimNode } from '../fleet/node.ts'
 export class FaultAtlas {
   readonly #nodes: () => readonly SimNode[]
   readonly #majorities: () => Majorities
+  readonly #promised: (nodeId: NodeId) => number
   /** The run of each damaged node in which it happened. */
   readonly #damaged = new Map<NodeId, number>()
   /** Changes of the members that operators are trying: until they are done nobody knows who will count. */
   #changes = 0
 
-  /** @param majorities every set of voters that counts, or may count soon */
-  constructor(nodes: () => readonly SimNode[], majorities: () => Majorities) {
+  /**
+   * @param majorities every set of voters that counts, or may count soon
+   * @param promised up to which entry a node may have promised something in its earlier runs
+   */
+  constructor(nodes: () => readonly SimNode[], majorities: () => Majorities, promised: (nodeId: NodeId) => number) {
     this.#nodes = nodes
+    this.#promised = promised
     this.#majorities = majorities
   }
 
@@ -69,7 +74,8 @@ export class FaultAtlas {
       const since = this.#damaged.get(node.nodeId)
       if (since === undefined) continue
       const status = node.incarnation > since ? node.server?.replica.status().raft : undefined
-      const isWell = status !== undefined && !status.doubtful
+      // What looked like a torn end was cut off without a word: only who has caught up again has all that it promised.
+      const isWell = status !== undefined && !status.doubtful && status.commitIndex >= this.#promised(node.nodeId)
       if (isWell || (since === Number.POSITIVE_INFINITY && !voters.has(node.nodeId))) this.#damaged.delete(node.nodeId)
     }
   }

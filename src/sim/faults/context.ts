@@ -37,6 +37,7 @@ export class FaultContext {
     this.atlas = new FaultAtlas(
       () => fleet.nodes,
       () => fleet.raftChecks.configurations.all,
+      (nodeId) => fleet.raftChecks.promisedBefore(nodeId),
     )
     this.#victims = new Map(victims.map((victim) => [victim.name, victim]))
   }

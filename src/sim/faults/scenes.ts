@@ -39,18 +39,36 @@ const SCENES: readonly Scene[] = [
   anyAmbush,
 ]
 
-/** In every other run up to three scenes. */
-export function drawScenes(prng: Prng, cast: Cast, untilMs: number, firstId: number): Fault[] {
+/** A run needs so long for a scene. */
+const SCENE_MS = 5_000
+
+/** What a run has of scenes. */
+export interface Programme {
+  readonly faults: readonly Fault[]
+  /** Nothing else goes wrong, so that nothing disturbs them. */
+  readonly only: boolean
+}
+
+/** In every other run up to three scenes; or one and the same again and again, and nothing else. */
+export function drawScenes(prng: Prng, cast: Cast, untilMs: number, firstId: number): Programme {
+  if (cast.nodes < 3 || prng.chance(0.5)) return { faults: [], only: false }
   const faults: Fault[] = []
-  if (cast.nodes < 3 || prng.chance(0.5)) return faults
-  for (let count = prng.between(1, 3); count > 0; count--) {
-    // The first second belongs to the first election.
-    const beginMs = prng.between(1_000, Math.max(1_000, untilMs - 3_000))
-    for (const { atMs, ambush, action } of prng.pick(SCENES)(prng, cast)) {
+  const play = (scene: Scene, beginMs: number): void => {
+    for (const { atMs, ambush, action } of scene(prng, cast)) {
       faults.push({ id: firstId + faults.length, atMs: beginMs + atMs, ambush, action })
     }
   }
-  return faults
+  // The first second belongs to the first election.
+  const firstMs = 1_000
+  const only = prng.chance(0.4)
+  if (only) {
+    const scene = prng.pick(SCENES)
+    for (let atMs = firstMs; atMs < untilMs; atMs += SCENE_MS) play(scene, atMs)
+  } else {
+    const lastMs = Math.max(firstMs, untilMs - SCENE_MS)
+    for (let count = prng.between(1, 3); count > 0; count--) play(prng.pick(SCENES), prng.between(firstMs, lastMs))
+  }
+  return { faults, only }
 }
 
 /**

@@ -125,12 +125,18 @@ export class SimFleet implements FleetView {
       // The others have to do without one that is gone, or too damaged to be recognised.
       if (server === undefined && (node.isGone || isRefusedForGood(node.lastError))) continue
       if (server === undefined) reasons.push(`${node.name} is down${because(node)}`)
-      else applied.set(member, restOf(node.name, server, reasons))
+      else if (!this.#isRefused(node, leader.server)) applied.set(member, restOf(node.name, server, reasons))
     }
     if (new Set(applied.values()).size > 1) {
       reasons.push(`applied indexes differ: ${[...applied].map(([id, index]) => `${id}: ${index}`).join(', ')}`)
     }
     return reasons
+  }
+
+  /** A directory that lost its id to damage is refused by whoever knew it; those who did not may keep it waiting in doubt. */
+  #isRefused({ nodeId, server }: SimNode, leader: CoordinatorServer): boolean {
+    const isDoubtful = server?.replica.status().raft.doubtful === true
+    return isDoubtful && leader.replica.status().peers.some((peer) => peer.nodeId === nodeId && !peer.connected)
   }
 
   #make(member: FleetSettings['members'][number], joins: boolean): SimNode {
