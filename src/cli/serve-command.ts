@@ -122,6 +122,10 @@ const CONFIG_FLAGS: readonly ConfigFlag[] = [
   { flag: '--log-level', argument: '<level>', path: ['log', 'level'], text: 'debug, info, warn, error or silent' },
 ]
 
+/** The resolver has nothing to look into then, and nothing else would ever say so. */
+const NO_RESOURCES =
+  'no databases are configured (resources): while this coordinator leads, nobody settles the branches that an application leaves in doubt. Give every coordinator of the fleet the same resources'
+
 /** `concordat serve`: one coordinator. */
 export function addServeCommand(program: Command): void {
   const command = program
@@ -146,6 +150,7 @@ function overridesOf(flags: Flags): readonly Override[] {
 /** Runs until SIGTERM or SIGINT, which drain and end with 0, or until a fatal error. */
 async function serve(config: ServerConfig): Promise<void> {
   const logger = pino({ level: config.log.level, base: { cluster: config.cluster, node: config.node } })
+  if (config.resources.length === 0) logger.warn(NO_RESOURCES)
   // Before the start, which takes a moment: a request to stop that comes meanwhile must not be lost.
   const stopped = stopRequest()
   const server = await CoordinatorServer.start(config, logger)

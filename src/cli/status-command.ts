@@ -3,9 +3,11 @@ import { toError } from '../base/index.ts'
 import { askStatus, type NodeStatus } from '../server/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
+import { explainLeaderless, type StatusAnswer } from './leaderless.ts'
 import { describeBytes, describeMs, ExitCode, printJson, printTable } from './output.ts'
 
-type Answer = { readonly address: string; readonly status?: NodeStatus; readonly error?: string }
+const NO_RESOURCES =
+  'The leader knows no databases (no `resources` in its configuration): what an application leaves in doubt nobody settles, and its locks stay.'
 
 /** `concordat status`: every coordinator's own view, side by side. */
 export function addStatusCommand(program: Command): void {
@@ -19,7 +21,7 @@ export function addStatusCommand(program: Command): void {
     })
 }
 
-async function ask(address: string, flags: CoordinatorFlags): Promise<Answer> {
+async function ask(address: string, flags: CoordinatorFlags): Promise<StatusAnswer> {
   try {
     return { address, status: await askStatus(address, askOptions(flags)) }
   } catch (error) {
@@ -27,7 +29,7 @@ async function ask(address: string, flags: CoordinatorFlags): Promise<Answer> {
   }
 }
 
-function print(answers: readonly Answer[]): void {
+function print(answers: readonly StatusAnswer[]): void {
   const leader = answers.find(({ status }) => status?.serving)?.status
   printTable(
     ['NODE', 'ADDRESS', 'ROLE', 'TERM', 'COMMIT', 'APPLIED', 'LAG', 'LOG', 'MEMORY', 'UP'],
@@ -36,11 +38,7 @@ function print(answers: readonly Answer[]): void {
   for (const { address, error } of answers)
     if (error !== undefined) console.log(stdoutColors.red(error.startsWith(address) ? error : `${address}: ${error}`))
   if (leader === undefined) {
-    console.log(
-      stdoutColors.red(
-        '\nNo leader answered: nothing can be decided now. In doubt stays in doubt until a majority is up.',
-      ),
-    )
+    console.log(stdoutColors.red(`\n${explainLeaderless(answers)}`))
     return
   }
   printTransactions(leader)
@@ -56,7 +54,7 @@ function printGuard({ guard }: NodeStatus): void {
   )
 }
 
-function row({ address, status }: Answer, leader: NodeStatus | undefined): readonly string[] {
+function row({ address, status }: StatusAnswer, leader: NodeStatus | undefined): readonly string[] {
   if (status === undefined) return ['?', address, 'no answer']
   const lag = leader?.members.find(({ node }) => node === status.node)?.lag
   return [
@@ -89,7 +87,10 @@ function printTransactions({ cluster, transactions, resources }: NodeStatus): vo
         `  ${heuristics} branches ended otherwise than decided, or nobody can tell: concordat list --state heuristic`,
       ),
     )
-  if (resources.length === 0) return
+  if (resources.length === 0) {
+    if (decided > 0) console.log(stdoutColors.red(`\n${NO_RESOURCES}`))
+    return
+  }
   console.log('')
   printTable(
     ['RESOURCE', 'IN DOUBT', 'OLDEST', 'STATE'],
