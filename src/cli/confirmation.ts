@@ -1,11 +1,5 @@
-import { createInterface } from 'node:readline/promises'
-import { ConcordatError } from '../base/index.ts'
 import { stderrColors } from '../terminal/index.ts'
-
-/** A dangerous command was not confirmed. */
-class NotConfirmedError extends ConcordatError {
-  readonly code = 'NOT_CONFIRMED'
-}
+import { askTerminal, isAtTerminal, NotConfirmedError } from './ask-terminal.ts'
 
 /**
  * Has the operator type the cluster's name: nobody does that by habit, or in the wrong terminal.
@@ -24,11 +18,6 @@ export async function confirmCluster(cluster: string, given: string | undefined,
 }
 
 async function ask(cluster: string): Promise<string> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return ''
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    return await terminal.question(stderrColors.red(`Type the name of the cluster (${cluster}) to go on: `))
-  } finally {
-    terminal.close()
-  }
+  if (!isAtTerminal()) return ''
+  return await askTerminal(stderrColors.red(`Type the name of the cluster (${cluster}) to go on: `))
 }

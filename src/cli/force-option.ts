@@ -1,7 +1,7 @@
-import { createInterface } from 'node:readline/promises'
 import type { Command } from 'commander'
 import { ConcordatError } from '../base/index.ts'
 import { stderrColors } from '../terminal/index.ts'
+import { askTerminal, isAtTerminal } from './ask-terminal.ts'
 
 /** What commands take that can be told to leave out their safeguards. */
 export interface ForceFlags {
@@ -9,8 +9,8 @@ export interface ForceFlags {
   readonly reason?: string
 }
 
-/** Whoever forces something must say why. */
-class ReasonMissingError extends ConcordatError {
+/** What goes into the replicated log needs a reason. */
+export class ReasonMissingError extends ConcordatError {
   readonly code = 'REASON_MISSING'
 }
 
@@ -21,7 +21,7 @@ export function addForceOptions(command: Command): Command {
     .option('--reason <text>', 'why it is forced')
 }
 
-/** The reason to send along; asked for where somebody sits at a terminal. @throws ReasonMissingError */
+/** The reason to send along; asked for where somebody sits at a terminal. @throws ReasonMissingError, NotConfirmedError */
 export async function forceOf({ force, reason }: ForceFlags): Promise<{ readonly reason: string } | undefined> {
   if (force !== true) {
     if (reason === undefined) return undefined
@@ -33,12 +33,7 @@ export async function forceOf({ force, reason }: ForceFlags): Promise<{ readonly
 }
 
 async function askReason(): Promise<string> {
-  if (!process.stdin.isTTY || !process.stderr.isTTY) return ''
-  const terminal = createInterface({ input: process.stdin, output: process.stderr })
-  try {
-    console.error(stderrColors.red('This leaves out what protects the fleet from losing its majority.'))
-    return await terminal.question('Why is it right? ')
-  } finally {
-    terminal.close()
-  }
+  if (!isAtTerminal()) return ''
+  console.error(stderrColors.red('This leaves out what protects the fleet from losing its majority.'))
+  return await askTerminal('Why is it right? ')
 }

@@ -2,6 +2,7 @@ import type { Command } from 'commander'
 import { askLeader, type LeaderQuestions } from '../server/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
+import { ReasonMissingError } from './force-option.ts'
 import { printJson } from './output.ts'
 import { insist } from './patience.ts'
 
@@ -19,7 +20,9 @@ export function addGuardCommand(program: Command): void {
     .description('what the log does not know counts as aborted again; settle what is prepared in the databases first')
     .requiredOption('--reason <text>', 'what was settled, and on what evidence; goes into the replicated log')
     .action(async (flags: CoordinatorFlags & { readonly reason: string }) => {
-      const question = { method: 'guard.lift', reason: flags.reason } as const
+      const reason = flags.reason.trim()
+      if (reason === '') throw new ReasonMissingError('say what was settled, and on what evidence, with --reason "…"')
+      const question = { method: 'guard.lift', reason } as const
       const patience = { unreachableMs: flags.timeout, refusedMs: flags.timeout }
       print(await insist(flags.coordinators, question, askOptions(flags), patience), flags)
     })

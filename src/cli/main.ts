@@ -8,7 +8,7 @@ import { addGuardCommand } from './guard-command.ts'
 import { addListCommand } from './list-command.ts'
 import { addMembersCommand } from './members-command.ts'
 import { addOutcomeCommand } from './outcome-command.ts'
-import { ExitCode, printError } from './output.ts'
+import { ExitCode, printError, printJsonError } from './output.ts'
 import { addRecoverCommand } from './recover-command.ts'
 import { addRestoreCommand } from './restore-command.ts'
 import { addServeCommand } from './serve-command.ts'
@@ -38,12 +38,20 @@ addGuardCommand(program)
 addDemoCommand(program)
 
 /** Codes that say that the call itself is wrong. */
-const WRONG_CALLS: ReadonlySet<string> = new Set(['CONFIG_INVALID', 'MALFORMED_ID', 'REASON_MISSING', 'NOT_CONFIRMED'])
+const WRONG_CALLS: ReadonlySet<string> = new Set([
+  'CONFIG_INVALID',
+  'MALFORMED_ID',
+  'REASON_MISSING',
+  'NOT_CONFIRMED',
+  'PATH_UNUSABLE',
+])
 
 try {
   await program.parseAsync()
 } catch (error) {
   process.exitCode = exitCodeOf(error)
+  // The command itself is of no help here: the mistake may be in its flags.
+  if (process.exitCode !== ExitCode.ok && process.argv.includes('--json')) printJsonError(error)
 }
 
 function exitCodeOf(error: unknown): number {

@@ -1,4 +1,5 @@
-import { ConcordatError } from '../base/index.ts'
+import { CommanderError } from 'commander'
+import { ConcordatError, toError } from '../base/index.ts'
 import { AdminRefusedError } from '../server/index.ts'
 import { stderrColors, stdoutColors } from '../terminal/index.ts'
 
@@ -28,6 +29,19 @@ export function printTable(heads: readonly string[], rows: readonly (readonly st
       .trimEnd()
   console.log(stdoutColors.bold(line(heads)))
   for (const row of rows) console.log(line(row))
+}
+
+/** What a machine gets when a command with `--json` fails: the last line of stdout. */
+export function printJsonError(error: unknown): void {
+  printJson({ error: plainError(error) })
+}
+
+function plainError(error: unknown): object {
+  const { message } = toError(error)
+  if (error instanceof CommanderError) return { code: 'CALL_INVALID', message, retryable: false }
+  if (!(error instanceof ConcordatError)) return { code: 'INTERNAL', message, retryable: false }
+  const { code, retryable } = error
+  return { code, ...(error instanceof AdminRefusedError && { refusal: error.refusal }), message, retryable }
 }
 
 /** Says on stderr what went wrong. Our own errors are sentences already; others keep their stack for a bug report. */

@@ -14,6 +14,6 @@ export function addTransferCommand(program: Command): void {
         refusedMs: 0,
       })
       if (flags.json) printJson(found)
-      else console.log(`node ${found.leader} leads`)
+      else console.log(`node ${found.leader} leads${found.already ? ' already' : ''}`)
     })
 }

@@ -117,7 +117,8 @@ export class AdminDesk {
       readonly leader?: NodeId
     }
     if (thrown instanceof SyntaxError || thrown instanceof z.ZodError) {
-      return refused('ADMIN_BAD_QUESTION', `the question can't be read: ${error.message}`)
+      const what = thrown instanceof z.ZodError ? z.prettifyError(thrown) : error.message
+      return refused('ADMIN_BAD_QUESTION', `the question can't be read: ${what}`)
     }
     return {
       kind: 'refused',

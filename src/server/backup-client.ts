@@ -6,6 +6,7 @@ import { FileDraft, nodeDisk } from '../wal/index.ts'
 import { AdminRefusedError, type AskOptions, answerOf, CoordinatorUnreachableError, connect } from './admin-client.ts'
 import type { BackupBegin, BackupPiece } from './backup-desk.ts'
 import { type BackupSummary, verifyBackup } from './offline.ts'
+import { atPath } from './path-error.ts'
 
 /** A file is there already. */
 class FileExistsError extends ConcordatError {
@@ -58,7 +59,7 @@ async function takeFrom(
   const clock = options.clock ?? systemClock
   const connection = await connect(address, options, clock)
   const ask = (method: string, parameters: object) => answerOf(connection, method, parameters, options.timeoutMs, clock)
-  const draft = await FileDraft.begin(nodeDisk, path)
+  const draft = await atPath(path, 'written', () => FileDraft.begin(nodeDisk, path))
   try {
     const { id } = (await ask('backup.begin', {})) as BackupBegin
     await copy(() => ask('backup.next', { id }) as Promise<BackupPiece>, draft, onProgress).catch(async (error) => {

@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { parseNodeId } from '../base/index.ts'
+import { ConcordatError, type NodeId, parseNodeId } from '../base/index.ts'
 import {
   type ChangeOptions,
   type MembersRequest,
@@ -25,6 +25,18 @@ export type MembersPort = Pick<Replica, 'members' | 'changeMembers' | 'transferL
 /** The new leader. */
 export interface TransferAnswer {
   readonly leader: number
+  /** It led before: nothing was done. */
+  readonly already?: true
+}
+
+/** The leadership should go to a node that can't have it. Nothing was done. */
+class NoVoterError extends ConcordatError {
+  readonly code = 'MEMBERS_UNKNOWN_MEMBER'
+
+  constructor(nodeId: NodeId, role: 'learner' | undefined) {
+    const what = role === undefined ? 'it is no member' : 'it is a learner; promote it first'
+    super(`node ${nodeId} is no voter (${what}), and only voters can lead. Look at: concordat members list`)
+  }
 }
 
 /** Operators' questions about the members. */
@@ -74,6 +86,12 @@ export class MembersDesk {
   }
 
   async #transfer({ node: to }: z.output<typeof transferQuestion>): Promise<TransferAnswer> {
+    const { leader, members } = this.#port.members()
+    if (to !== undefined && leader === this.#self) {
+      if (to === leader) return { leader, already: true }
+      const role = members.find(({ nodeId }) => nodeId === to)?.role
+      if (role === undefined || role === 'learner') throw new NoVoterError(to, role)
+    }
     return { leader: await this.#port.transferLeadership(to) }
   }
 }

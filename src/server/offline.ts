@@ -1,5 +1,5 @@
 import { resolve } from 'node:path'
-import { ByteWriter, CodecError, parseNodeId } from '../base/index.ts'
+import { ByteWriter, CodecError, ConcordatError, parseNodeId } from '../base/index.ts'
 import {
   BackupDamagedError,
   BackupReading,
@@ -12,14 +12,16 @@ import {
   restoreBackup,
 } from '../replica/index.ts'
 import { encodeCommands, Ledger } from '../txn/index.ts'
-import { nodeDisk } from '../wal/index.ts'
+import { nodeDisk, WalNotEmptyError } from '../wal/index.ts'
 import { parseAddress } from './address.ts'
+import { atPath } from './path-error.ts'
 
 // What operators do with the directories of nodes that do not run. All of it works on the machine's own disk.
 
-/** Looks at a data directory and changes nothing. @throws WalLockedError while its node runs */
+/** Looks at a data directory and changes nothing. @throws WalLockedError while its node runs, PathUnusableError */
 export function inspectData(directory: string): Promise<DirectoryReport> {
-  return inspectDirectory(nodeDisk, resolve(directory))
+  const path = resolve(directory)
+  return atPath(path, 'read', () => inspectDirectory(nodeDisk, path))
 }
 
 export interface RecoverOptions {
@@ -56,16 +58,36 @@ export interface RestoreDataOptions {
 export async function restoreData(options: RestoreDataOptions): Promise<Restored> {
   const { file, directory, node, address, isOldFleetDestroyed, reason } = options
   await verifyBackup(file)
-  return restoreBackup({
-    disk: nodeDisk,
-    file: resolve(file),
-    directory: resolve(directory),
-    nodeId: parseNodeId(node),
-    endpoint: parseAddress(address),
-    isOldFleetDestroyed,
-    payloads: [guard(reason)],
-    reason,
+  const path = resolve(directory)
+  const restoring = atPath(path, 'written', () =>
+    restoreBackup({
+      disk: nodeDisk,
+      file: resolve(file),
+      directory: path,
+      nodeId: parseNodeId(node),
+      endpoint: parseAddress(address),
+      isOldFleetDestroyed,
+      payloads: [guard(reason)],
+      reason,
+    }),
+  )
+  return await restoring.catch((error: unknown) => {
+    throw error instanceof WalNotEmptyError ? new TargetNotEmptyError(path, error) : error
   })
+}
+
+/** Something is there already where a backup should go. */
+class TargetNotEmptyError extends ConcordatError {
+  readonly code = 'WAL_NOT_EMPTY'
+
+  constructor(directory: string, cause: WalNotEmptyError) {
+    super(
+      `${directory} is not empty (it holds ${cause.found}), and a backup goes into a new or empty directory only. ` +
+        'Nothing was changed. If it is what a restore left that was interrupted, and no node ever ran with it, delete ' +
+        'it and give the command again.',
+      { cause },
+    )
+  }
 }
 
 /** What a backup holds. */
@@ -85,10 +107,14 @@ export interface BackupSummary {
 
 /**
  * Reads a backup from its first byte to its last, and rebuilds the state from it.
- * @throws BackupDamagedError, SnapshotVersionError, what the disk throws
+ * @throws BackupDamagedError, SnapshotVersionError, PathUnusableError
  */
 export async function verifyBackup(file: string): Promise<BackupSummary> {
   const path = resolve(file)
+  return await atPath(path, 'read', () => readBackup(path))
+}
+
+async function readBackup(path: string): Promise<BackupSummary> {
   const reading = await BackupReading.open(nodeDisk, path)
   try {
     const ledger = await restoreLedger(path, reading)

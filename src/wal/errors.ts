@@ -91,12 +91,15 @@ export class WalIdentityError extends ConcordatError {
 /** The directory holds files but no log of ours: it is left alone. */
 export class WalNotEmptyError extends ConcordatError {
   readonly code = 'WAL_NOT_EMPTY'
+  /** A name in it. */
+  readonly found: string
 
   constructor(directory: string, found: string) {
     super(
       `${directory} is no log directory, but it is not empty (it holds ${found}). Nothing was changed. ` +
         'Use an empty directory, or the one that this node used before.',
     )
+    this.found = found
   }
 }
 

@@ -1,3 +1,5 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { expect, test } from 'vitest'
 import { parseTxid } from '../../src/base/index.ts'
 import type { NodeStatus } from '../../src/server/index.ts'
@@ -22,6 +24,11 @@ function json(end: CommandEnd): unknown {
   return JSON.parse(end.stdout)
 }
 
+/** What went wrong, from the last line. */
+function jsonError(stdout: string): unknown {
+  return JSON.parse(stdout.trimEnd().split('\n').at(-1) ?? '').error
+}
+
 test('status shows every coordinator side by side, those that do not answer too', async () => {
   const fleet = await Fleet.start()
   const { node: leader } = await fleet.leader()
@@ -42,6 +49,7 @@ test('status shows every coordinator side by side, those that do not answer too'
   }
   expect(human.stdout).toMatch(/open: 0 gathering votes, 1 decided and not acknowledged by all/)
   expect(human.stdout).toMatch(/1 committed, 0 aborted/)
+  expect(human.stdout, 'nobody settles what is open').toMatch(/The leader knows no databases/)
 
   const victim = fleet.ids.find((id) => id !== leader)!
   await fleet.kill(victim)
@@ -62,6 +70,25 @@ test('status shows every coordinator side by side, those that do not answer too'
     const members = (await fleet.status(leader))?.members ?? []
     return members.find(({ node }) => node === victim)?.connected === false
   })
+})
+
+test('status of followers alone names the leader, and does not say that there is none', async () => {
+  const fleet = await Fleet.start()
+  const { node: leader } = await fleet.leader()
+  await fleet.whole()
+  const followers = fleet.ids.filter((id) => id !== leader).map((id) => fleet.addressOf(id))
+  for (const asked of [followers.slice(0, 1), followers]) {
+    const { code, stdout } = await concordat(['status', '--coordinators', asked.join(',')])
+    expect(code).toBe(0)
+    expect(stdout).toContain(`Node ${leader} (${fleet.addressOf(leader)}) leads, but was not asked`)
+    expect(stdout).not.toMatch(/nothing can be decided/)
+  }
+})
+
+test('a coordinator without databases says once at its start that nobody settles what is in doubt', async () => {
+  const fleet = await Fleet.start({ size: 1 })
+  const lines = fleet.logOf(1).split('\n')
+  expect(lines.filter((line) => line.includes('no databases are configured (resources)'))).toHaveLength(1)
 })
 
 test('outcome tells what became of a transaction; --settle decides what nobody knows', async () => {
@@ -142,7 +169,8 @@ test('without any coordinator every command ends with 3, and says whom it asked'
   for (const args of [['list'], ['list', '--json'], ['outcome', newTxid()], ['outcome', newTxid(), '--json']]) {
     const { code, stdout, stderr } = await concordat([...args, ...nobody])
     expect(code, args.join(' ')).toBe(3)
-    expect(stdout).toBe('')
+    if (args.includes('--json')) expect(jsonError(stdout)).toMatchObject({ code: 'COORDINATOR_UNREACHABLE' })
+    else expect(stdout).toBe('')
     expect(stderr).toMatch(/no coordinator could answer; is a majority up.*\[COORDINATOR_UNREACHABLE\]/s)
     expect(stderr).toContain(`127.0.0.1:${port}`)
   }
@@ -183,6 +211,57 @@ test('a wrong call ends with 2 and a hint', async () => {
     expect(stderr, args.join(' ')).toMatch(words)
     expect(code, args.join(' ')).toBe(2)
   }
+})
+
+test('a path that leads nowhere has a code, an advice and no stack', async () => {
+  const fleet = await Fleet.start({ size: 1 })
+  const nowhere = join(fleet.directory, 'nowhere')
+  const file = join(fleet.directory, 'file')
+  writeFileSync(file, 'a text')
+  const restore = ['--node', '9', '--address', '127.0.0.1:1']
+  for (const [path, ...args] of [
+    [nowhere, 'recover', '--data', nowhere],
+    [file, 'recover', '--data', file],
+    [nowhere, 'backup', 'verify', nowhere],
+    [fleet.directory, 'backup', 'verify', fleet.directory],
+    [nowhere, 'restore', '--from', nowhere, '--data', join(nowhere, '9'), ...restore],
+    [join(nowhere, 'x'), 'backup', join(nowhere, 'x'), '--coordinators', fleet.addressOf(1)],
+  ] as const) {
+    const { code, stdout, stderr } = await concordat([...args, ...(args.includes('--coordinators') ? [] : ['--json'])])
+    expect(code, args.join(' ')).toBe(2)
+    expect(stderr).toContain(`${path} can't be `)
+    expect(stderr).toMatch(/check the path and its rights\. Nothing was changed\. \[PATH_UNUSABLE\]\n$/)
+    expect(stderr).not.toMatch(/^ +at /m)
+    if (stdout !== '') expect(jsonError(stdout)).toMatchObject({ code: 'PATH_UNUSABLE', retryable: false })
+  }
+  const backup = join(fleet.directory, 'a.backup')
+  expect(await concordat(['backup', backup, '--coordinators', fleet.addressOf(1)])).toMatchObject({ code: 0 })
+  const intoFile = await concordat(['restore', '--from', backup, '--data', file, ...restore])
+  expect(intoFile).toMatchObject({ code: 2, stderr: expect.stringContaining('[PATH_UNUSABLE]') })
+})
+
+test('with --json an error is the last line of stdout as well', async () => {
+  const fleet = await Fleet.start({ size: 1 })
+  await fleet.leader()
+  const refused = await ask(fleet, 'members', 'remove', '7', '--json')
+  expect(refused.code).toBe(1)
+  expect(jsonError(refused.stdout)).toEqual({
+    code: 'ADMIN_REFUSED',
+    refusal: 'MEMBERS_UNKNOWN_MEMBER',
+    message: expect.stringContaining('it is no member'),
+    retryable: false,
+  })
+  const wrong = await ask(fleet, 'list', '--state', 'lost', '--json')
+  expect(wrong.code).toBe(2)
+  expect(jsonError(wrong.stdout)).toMatchObject({ code: 'CALL_INVALID', message: expect.stringContaining('lost') })
+  const help = await concordat(['list', '--help', '--json'])
+  expect(help.stdout).not.toContain('"error"')
+})
+
+test('guard lift without a reason is refused in words', async () => {
+  const { code, stderr } = await concordat(['guard', 'lift', '--reason', ' '])
+  expect(code).toBe(2)
+  expect(stderr).toMatch(/say what was settled.*\[REASON_MISSING\]/)
 })
 
 test('help and version go to stdout and end with 0', async () => {

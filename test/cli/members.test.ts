@@ -65,6 +65,18 @@ test('a node is added, catches up, votes, and another one is removed for good', 
   expect(again.stderr).toMatch(/an id that was removed is never used again/)
 })
 
+test('the address of another member is refused, and the id stays free', async () => {
+  const fleet = await startThree(1)
+  const taken = await ask(fleet, 'members', 'add', `4=${fleet.addressOf(2)}`)
+  expect(taken.code).toBe(1)
+  expect(taken.stderr).toMatch(/is the address of member 2\..*\[ADMIN_REFUSED: MEMBERS_ADDRESS_TAKEN\]/)
+  expect(await done(fleet, 'members', 'list')).toMatchObject({ retired: [] })
+  fleet.start(4)
+  expect(rolesOf(await done(fleet, 'members', 'add', `4=${fleet.addressOf(4)}`))).toMatchObject({ 4: 'learner' })
+  const learner = await ask(fleet, 'transfer', '4')
+  expect(learner.stderr).toMatch(/node 4 is no voter \(it is a learner; promote it first\)/)
+})
+
 test('what would leave too few living voters is refused; --force needs a reason, and the reason is kept', async () => {
   const fleet = await startThree(0)
   const { node: leader } = await fleet.leader()
@@ -125,9 +137,19 @@ test('transfer makes another coordinator lead, the one that is named or the one 
   const { code, stdout } = await ask(fleet, 'transfer', '--json')
   expect(code).toBe(0)
   expect(JSON.parse(stdout).leader).not.toBe(to)
-  const nowhere = await ask(fleet, 'transfer', '77')
-  expect(nowhere.code).toBe(1)
-  expect(nowhere.stderr).toMatch(/no voter is alive and near enough/)
+  const nobody = await ask(fleet, 'transfer', '77')
+  expect(nobody.code).toBe(1)
+  expect(nobody.stderr).toMatch(/node 77 is no voter \(it is no member\).*\[ADMIN_REFUSED: MEMBERS_UNKNOWN_MEMBER\]/)
+  const { node: present } = await fleet.leader()
+  const same = await ask(fleet, 'transfer', String(present))
+  expect(same).toEqual({ code: 0, stdout: `node ${present} leads already\n`, stderr: '' })
+  const dead = fleet.ids.find((id) => id !== present)!
+  await fleet.kill(dead)
+  await until('it is known to be dead', async () => {
+    const { members } = await done(fleet, 'members', 'list')
+    return members.find(({ nodeId }) => nodeId === dead)?.alive === false
+  })
+  expect((await ask(fleet, 'transfer', String(dead))).stderr).toMatch(/TRANSFER_FAILED/)
 })
 
 test('without a leader, list says what was heard last, and that it may be out of date', async () => {
