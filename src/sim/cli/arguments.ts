@@ -32,6 +32,8 @@ export const HELP = `Breaks a simulated fleet of coordinators, and says how.
   --transactions N  --applications N  --until MS          --json        for programs
   --no-shrink       only name the seeds that fail         --failures N  stop after so many (20)
 
+With --json stdout holds lines of JSON, and the last one is the result; with --seed the trace comes before it.
+
 Exit codes: 0 all is well, 1 a run failed, 2 wrong use, 3 the campaign was too weak (a rare branch was never reached).`
 
 /** Something on the command line can't be. */
