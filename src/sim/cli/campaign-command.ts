@@ -4,6 +4,11 @@ import { shrink } from '../shrink/shrink.ts'
 import { replayCommand, storyOf } from '../shrink/story.ts'
 import type { Request } from './arguments.ts'
 
+/** So many of the events that a campaign met least often are named. */
+const RAREST_SHOWN = 12
+/** Where nobody watches, a line in a minute says how far it is. */
+const LINE_MS = 60_000
+
 /** Runs that shrinking may take. */
 const SHRINK_RUNS_MAX = 400
 
@@ -47,7 +52,8 @@ function printEnd(state: CampaignState, missing: readonly string[]): void {
   const say = (line: string): unknown => process.stdout.write(`${line}\n`)
   say(summaryOf(state))
   say(`transactions: ${listOf(state.tally)}`)
-  say(`marks: ${listOf(state.marks)}`)
+  const rarest = [...state.marks].sort(([, a], [, b]) => a - b).slice(0, RAREST_SHOWN)
+  say(`${state.marks.size} kinds of events (--json lists all); the rarest: ${listOf(new Map(rarest))}`)
   if (missing.length > 0) say(`too weak: never reached ${missing.join(', ')}`)
   for (const { seed, failure } of state.failures) {
     say(`seed ${seed} failed: ${failure?.check}: ${failure?.what.split('\n')[0]?.slice(0, 300)}`)
@@ -81,30 +87,29 @@ function jsonOf(state: CampaignState, missing: readonly string[]): object {
   }
 }
 
-/** One line that tells how far it is, where somebody watches. */
+/** Tells how far it is on stderr: in one line where somebody watches, and now and then elsewhere. Failures at once. */
 class View {
-  readonly #shown: boolean
+  readonly #isTerminal = process.stderr.isTTY === true
+  readonly #json: boolean
   #lastMs = 0
   #failures = 0
 
   constructor(json: boolean) {
-    this.#shown = process.stderr.isTTY === true && !json
+    this.#json = json
   }
 
   progress(state: CampaignState): void {
-    const fresh = state.failures.slice(this.#failures)
-    this.#failures = state.failures.length
-    if (!this.#shown) return
-    for (const { seed, failure } of fresh) {
+    for (const { seed, failure } of state.failures.slice(this.#failures)) {
       this.clear()
       process.stderr.write(`seed ${seed} failed: ${failure?.check}\n`)
     }
-    if (state.realMs - this.#lastMs < 200) return
+    this.#failures = state.failures.length
+    if (this.#json || state.realMs - this.#lastMs < (this.#isTerminal ? 200 : LINE_MS)) return
     this.#lastMs = state.realMs
-    process.stderr.write(`\r\x1b[K${summaryOf(state)}`)
+    process.stderr.write(this.#isTerminal ? `\r\x1b[K${summaryOf(state)}` : `${summaryOf(state)}\n`)
   }
 
   clear(): void {
-    if (this.#shown) process.stderr.write('\r\x1b[K')
+    if (this.#isTerminal) process.stderr.write('\r\x1b[K')
   }
 }
