@@ -37,13 +37,24 @@ export const PROTOCOL_MUTANTS: readonly Mutant[] = [
     "if (effect.kind === 'decided') this.delivery.start(effect.txid, effect.outcome, effect.branches)\n      else this.carryOut(effect)",
     "if (effect.kind !== 'decided') this.carryOut(effect)",
   ),
-  mutant(
-    'last-decision-wins',
-    'a later record overturns the first decision (P2)',
-    'src/txn/apply.ts',
-    '  if (isAnswered(state, open, txid, undefined, effects)) return\n  // P5: also for a txid nobody knew.',
-    '  if (open === undefined && isAnswered(state, open, txid, undefined, effects)) return\n  if (open !== undefined) state.open.delete(txid)\n  // P5: also for a txid nobody knew.',
-  ),
+  {
+    name: 'last-decision-wins',
+    // Each of the two hides the other: a leader has one decision of a transaction under way, and the ledger takes one.
+    mistake: 'an abort is written while a commit is under way, and the later record overturns the first (P2)',
+    edits: [
+      {
+        file: 'src/txn/apply.ts',
+        find: '  if (isAnswered(state, open, txid, undefined, effects)) return\n  // P5: also for a txid nobody knew.',
+        replace:
+          '  if (open === undefined && isAnswered(state, open, txid, undefined, effects)) return\n  if (open !== undefined) state.open.delete(txid)\n  // P5: also for a txid nobody knew.',
+      },
+      {
+        file: 'src/coordinator/leadership.ts',
+        find: 'if (open !== undefined) {\n      open.wait(reply)\n      open.round?.abort(',
+        replace: 'if (open?.round !== undefined) {\n      open.wait(reply)\n      open.round?.abort(',
+      },
+    ],
+  },
   mutant(
     'watermark-not-checked',
     'a commit that is older than the watermark is taken although its abort may have been forgotten',
