@@ -14,7 +14,10 @@ const members: NodeStatus['members'] = [1, 2, 3, 4].map((node) => ({
 }))
 
 function answer(node: number, leader?: number, term = 5): StatusAnswer {
-  return { address: addressOf(node), status: { node, leader, term, members, serving: false } as NodeStatus }
+  return {
+    address: addressOf(node),
+    status: { node, leader, term, members, serving: false, removed: false } as NodeStatus,
+  }
 }
 
 const silent = (node: number): StatusAnswer => ({ address: addressOf(node), error: 'refused' })
@@ -40,6 +43,12 @@ describe('when no leader is among the answers', () => {
   test('who asks only some voters hears how many; learners do not count', () => {
     expect(explainLeaderless([answer(1)])).toMatch(/^None of the addresses asked leads \(1 of 3 voters asked\)/)
     expect(explainLeaderless([answer(1), silent(2), answer(4)])).toMatch(/\(2 of 3 voters asked\)/)
+  })
+
+  test('what a removed node says does not count', () => {
+    const removed = { ...answer(1, 2), status: { ...answer(1, 2).status, removed: true } as NodeStatus }
+    expect(explainLeaderless([removed, silent(2)])).toMatch(/^Only nodes answered that were removed/)
+    expect(explainLeaderless([removed, answer(2, 3)])).toMatch(/^Node 3 /)
   })
 
   test('who asked everybody hears that nothing can be decided', () => {

@@ -8,13 +8,18 @@ export interface StatusAnswer {
 }
 
 const NOBODY = 'No leader answered: nothing can be decided now. In doubt stays in doubt until a majority is up.'
+const REMOVED =
+  'Only nodes answered that were removed from the fleet: give the addresses of its members (--coordinators).'
 
 /**
  * Why no leader is among the answers. "There is none" is only said when everybody who could lead was asked: an operator
  * acts on it.
  */
 export function explainLeaderless(answers: readonly StatusAnswer[]): string {
-  const seen = answers.flatMap(({ status }) => status ?? []).sort((a, b) => b.term - a.term)
+  const heard = answers.flatMap(({ status }) => status ?? [])
+  // What a removed node says of the others is of the past.
+  const seen = heard.filter(({ removed }) => !removed).sort((a, b) => b.term - a.term)
+  if (seen.length === 0 && heard.length > 0) return REMOVED
   const named = seen.find(({ leader }) => leader !== undefined)?.leader
   if (named !== undefined) return explainNamed(named, seen, answers)
   // Of a node that waits to be added, the members are none.
