@@ -106,8 +106,9 @@ test('a node that waits to be added never campaigns, and its directory remembers
   fleet.more.delete(id(4))
   await fleet.start(4)
   await allSee({ 1: 'voter', 2: 'voter', 3: 'voter', 4: 'learner' })
-  const { leader } = fleet.nodes.get(id(4))!.replica.members()
-  expect(leader).toBe((await fleet.leader()).nodeId)
+  const { nodeId: leader } = await fleet.leader()
+  // Its directory knows the members; who leads it has to hear.
+  await eventually('it hears who leads', () => fleet.nodes.get(id(4))!.replica.members().leader === leader)
 })
 
 test('a learner that is gone for good is removed, and its id is never used again', async () => {

@@ -111,7 +111,7 @@ test('a log with a flipped byte below the synced mark keeps a lone node from sta
   expect(offset).toBeGreaterThanOrEqual(4096)
   expect(offset).toBeLessThanOrEqual(4096 + 200)
   expect(words).toContain(`the log is damaged: ${file}, byte ${offset}`)
-  expect(words).toMatch(/Nothing was changed.*Copy the directory, check the disk, then restore it/)
+  expect(words).toMatch(/Nothing was changed.*Check the disk; concordat recover tells.*restore a backup/)
   expect(words).toMatch(/\[WAL_DAMAGED\]/)
   expect(snapshot(fleet.dataOf(1))).toEqual(before)
   // With its bytes restored it is what it was.
