@@ -90,16 +90,16 @@ export class LogReader {
     if (blank) return undefined
     const { salt } = this.#store
     const found = findRecord(bytes, bad, segment.base, salt)
-    if (found === 'tooMuchWork') {
-      // It may be there or not. A lost sector anywhere in the batch tells that nobody was told of the batch.
-      const mark = decodeMark(bytes, end, segment.base + end, salt)
-      const batchEnd = mark === undefined ? lengthUpToZeros(bytes) : end + MARK_BYTES + mark.bytes
-      if (hasLostSector(bytes, bad, batchEnd)) return undefined
-      const what = 'bad bytes, too many of them to rule out a valid record behind'
-      return this.#damage(segment, bad, what, 'behindLastMark')
+    if (found !== 'tooMuchWork' && found >= 0) {
+      if (hasLostSector(bytes, bad, found)) return undefined
+      return this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`, 'behindLastMark')
     }
-    if (found < 0 || hasLostSector(bytes, bad, found)) return undefined
-    return this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`, 'behindLastMark')
+    const mark = decodeMark(bytes, end, segment.base + end, salt)
+    const batchEnd = end + MARK_BYTES + (mark?.bytes ?? 0)
+    // Sectors in any order, or a beginning: what was not written still holds the zeros that were there before.
+    if (hasLostSector(bytes, bad, batchEnd) || bytes[batchEnd - 1] === 0) return undefined
+    const what = 'bad bytes where a torn write would have left zeros'
+    return this.#damage(segment, bad, what, 'behindLastMark')
   }
 
   async #load(segment: Segment): Promise<Buffer> {
@@ -218,8 +218,8 @@ const SECTOR_BYTES = 512
 
 /**
  * A disk writes the sectors of one write in any order, so a torn batch may end whole and lack its middle. A lost
- * sector still holds the zeros that were there before. Without such a hole, bad bytes before good ones are damage.
- * (etcd's wal/decoder.go tells a torn entry in the same way.)
+ * sector still holds the zeros that were there before. Without such a hole, and with its end in place, a bad batch is
+ * damage. (etcd's wal/decoder.go tells a torn entry in the same way.)
  */
 function hasLostSector(bytes: Buffer, from: number, to: number): boolean {
   for (let at = from; at < to; ) {
