@@ -22,6 +22,8 @@ export interface FleetOptions {
 }
 
 const PORT = 7400
+/** So long without the leader, after all faults, no node is that is not refused. */
+const SHUNNED_MS = 20_000
 
 /** All coordinators: whole servers on machines of their own. */
 export class SimFleet implements FleetView {
@@ -35,6 +37,7 @@ export class SimFleet implements FleetView {
   readonly #world: SimWorld
   readonly #ledgerChecks: LedgerChecks
   readonly #settings: FleetSettings
+  readonly #shunnedSinceMs = new Map<SimNode, number>()
   readonly #nodeOf = new Map<string, SimNode>()
   #workload: Pick<Workload, 'resources' | 'participantPort'> = { resources: () => [] }
 
@@ -93,9 +96,10 @@ export class SimFleet implements FleetView {
   coordinators = (): readonly CoordinatorView[] => {
     const views: CoordinatorView[] = []
     const { members } = this
-    for (const { nodeId, server } of this.nodes) {
+    for (const node of this.nodes) {
+      const { nodeId, server } = node
       // One that waits to be added, or was removed, knows nothing, and nobody asks it.
-      if (server === undefined || !members.includes(nodeId)) continue
+      if (server === undefined || !members.includes(nodeId) || this.#isShunned(node)) continue
       const { coordinator } = server
       const { leading, undeliveredCount, openCount, heuristicCount } = coordinator.status()
       const knowledge = (txid: string) => coordinator.knowledge(parseTxid(txid))
@@ -125,7 +129,10 @@ export class SimFleet implements FleetView {
       // The others have to do without one that is gone, or too damaged to be recognised.
       if (server === undefined && (node.isGone || isRefusedForGood(node.lastError))) continue
       if (server === undefined) reasons.push(`${node.name} is down${because(node)}`)
-      else if (!this.#isRefused(node, leader.server)) applied.set(member, restOf(node.name, server, reasons))
+      else {
+        this.#noteShunned(node, leader.server)
+        if (!this.#isShunned(node)) applied.set(member, restOf(node.name, server, reasons))
+      }
     }
     if (new Set(applied.values()).size > 1) {
       reasons.push(`applied indexes differ: ${[...applied].map(([id, index]) => `${id}: ${index}`).join(', ')}`)
@@ -133,10 +140,19 @@ export class SimFleet implements FleetView {
     return reasons
   }
 
+  /** Whether nobody who could help this node talks to it, and has not for long. */
+  #isShunned(node: SimNode): boolean {
+    const sinceMs = this.#shunnedSinceMs.get(node)
+    return sinceMs !== undefined && this.#world.nowMs - sinceMs >= SHUNNED_MS
+  }
+
   /** A directory that lost its id to damage is refused by whoever knew it; those who did not may keep it waiting in doubt. */
-  #isRefused({ nodeId, server }: SimNode, leader: CoordinatorServer): boolean {
+  #noteShunned(node: SimNode, leader: CoordinatorServer): void {
+    const { nodeId, server } = node
     const isDoubtful = server?.replica.status().raft.doubtful === true
-    return isDoubtful && leader.replica.status().peers.some((peer) => peer.nodeId === nodeId && !peer.connected)
+    const isApart = leader.replica.status().peers.some((peer) => peer.nodeId === nodeId && !peer.connected)
+    if (!isDoubtful || !isApart) this.#shunnedSinceMs.delete(node)
+    else if (!this.#shunnedSinceMs.has(node)) this.#shunnedSinceMs.set(node, this.#world.nowMs)
   }
 
   #make(member: FleetSettings['members'][number], joins: boolean): SimNode {
