@@ -58,9 +58,10 @@ export const PROTOCOL_MUTANTS: readonly Mutant[] = [
   mutant(
     'watermark-not-checked',
     'a commit that is older than the watermark is taken although its abort may have been forgotten',
-    'src/txn/apply.ts',
-    '    if (!isBehindWatermark(state, txid)) return false\n    refuse(',
-    '    if (!isBehindWatermark(state, txid) || state.watermarkMs > 0) return false\n    refuse(',
+    // Asked by the ledger, and before by whoever takes the request.
+    'src/txn/knowledge.ts',
+    'return state.watermarkMs > 0 && txidTimeMs(txid) < state.watermarkMs',
+    'return state.watermarkMs > 0 && txidTimeMs(txid) < 0',
   ),
   mutant(
     'unknown-gid-is-success',
@@ -72,9 +73,12 @@ export const PROTOCOL_MUTANTS: readonly Mutant[] = [
   mutant(
     'prepare-tag-ignored',
     'PostgreSQL answers ROLLBACK to PREPARE TRANSACTION in a failed transaction, and it passes for a vote to commit',
+    // The question before it, whose transaction this is, fails in a failed transaction as well: it goes with the tag.
     'src/resources/postgres/branch.ts',
-    '    if (!isPrepared) return aborted(new BranchAbortedError(this.#gid))\n    if (xid !== undefined)',
-    '    if (xid !== undefined || !isPrepared)',
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
+    "    const reply = await held.run(`${IDENTIFY}; PREPARE TRANSACTION '${this.#gid}'`)\n",
+    // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
+    "    const reply = await held.run(`PREPARE TRANSACTION '${this.#gid}'`)\n    if (reply !== undefined) return { kind: 'commit', evidence: undefined }\n",
   ),
   mutant(
     'vote-before-prepare',
