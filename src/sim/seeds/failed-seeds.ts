@@ -8,4 +8,22 @@ export interface FailedSeed {
  * Every seed that ever failed. They run in each `npm test`, together with the first seeds. A seed decides what a run does
  * only as long as faults are drawn in the same way, so what was found has its own test beside the code as well.
  */
-export const FAILED_SEEDS: readonly FailedSeed[] = []
+export const FAILED_SEEDS: readonly FailedSeed[] = [
+  { seed: 5_154, reason: 'a draft of a snapshot was removed by an install' },
+  { seed: 5_212, reason: 'a node in doubt that lost its vote to an operator counted as not at rest' },
+  { seed: 680, reason: 'in a rolling upgrade the log was cut before everybody was met' },
+  { seed: 10_423, reason: 'a node that had lost its tail unnoticed passed for well' },
+  { seed: 10_500, reason: 'a node whose directory lost its id kept the run from rest' },
+  { seed: 10_748, reason: 'applications knew only coordinators that had been exchanged' },
+  { seed: 10_942, reason: 'the same' },
+  { seed: 11_663, reason: 'the same' },
+  { seed: 11_913, reason: 'the same' },
+  { seed: 15_166, reason: 'the same' },
+  { seed: 15_373, reason: 'as 10500' },
+  { seed: 16_507, reason: 'as 10748' },
+  { seed: 17_072, reason: 'as 10748' },
+  { seed: 17_159, reason: 'a vote was given back while another voter was in doubt' },
+  { seed: 20_588, reason: 'rot in the last record was taken for a torn write, and a committed entry was lost' },
+  { seed: 22_509, reason: 'a node in doubt that had just started was left out of the check for rest' },
+  { seed: 23_870, reason: 'the same' },
+]
