@@ -150,10 +150,10 @@ function overridesOf(flags: Flags): readonly Override[] {
 /** Runs until SIGTERM or SIGINT, which drain and end with 0, or until a fatal error. */
 async function serve(config: ServerConfig): Promise<void> {
   const logger = pino({ level: config.log.level, base: { cluster: config.cluster, node: config.node } })
-  if (config.resources.length === 0) logger.warn(NO_RESOURCES)
   // Before the start, which takes a moment: a request to stop that comes meanwhile must not be lost.
   const stopped = stopRequest()
   const server = await CoordinatorServer.start(config, logger)
+  if (config.resources.length === 0) logger.warn(NO_RESOURCES)
   const ending = await Promise.race([stopped.then((why) => ({ why })), server.failed.then((error) => ({ error }))])
   if ('error' in ending) {
     logger.fatal({ err: ending.error }, 'this coordinator can not go on; its process ends')

@@ -73,7 +73,7 @@ test('a refusal confirms the leadership as well: its sender knows no later leade
   const node = new OneNode()
   node.becomeServing()
   node.read(1)
-  const message = appendResponse({ success: false, matchIndex: at(9), readRound: 1 })
+  const message = appendResponse({ success: false, matchIndex: at(1), readRound: 1 })
   expect(only(node.receive(message), 'readReady')).toHaveLength(1)
 })
 
