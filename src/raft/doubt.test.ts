@@ -288,3 +288,15 @@ test('to a lone voter a vote is given back at once: two are never a quorum witho
   }
   expect(node.raft.status().configuration.voters).toEqual(ids(1, 2))
 })
+
+test('a vote is not taken from a node that has fallen silent since it was in doubt', () => {
+  // What it said last may be long outdated: its log may be whole again, and only its answers get lost.
+  const node = serving()
+  answerInDoubt(node, id(3), 1)
+  const effects: RaftEffect[] = []
+  for (let tick = 0; tick < 60; tick++) {
+    effects.push(...node.tick())
+    effects.push(...node.acknowledge(id(2), node.raft.status().lastIndex))
+  }
+  expect(changesOf(effects)).toEqual([])
+})

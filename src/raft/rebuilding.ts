@@ -10,14 +10,15 @@ import { hasQuorum } from './quorum.ts'
  * passed: the quorum is there without the node, since doubtful nodes are not counted.
  *
  * - A voter that is in doubt loses its vote for the time being: it becomes a learner that is being rebuilt. One that was
- *   in doubt at the last check as well: a voter just promoted needs a moment to learn that its doubt is over.
+ *   in doubt at the last check as well: a voter just promoted needs a moment to learn that its doubt is over. And one that
+ *   has said so since: the last word of a node that fell silent is outdated, and of two voters neither can be rebuilt.
  * - A learner that is being rebuilt, and has caught up, votes again, if the others that answer are a quorum without it: its
  *   doubt ends when it applies the change, and a crash before that leaves it in doubt with a vote. With another voter in
  *   doubt as well, nobody could take either vote away any more.
  */
 export function tendRebuilding(core: Core, leading: Leadership): void {
   const doubtful = [...leading.followers.entries()].filter(
-    ([member, progress]) => isVoterIn(core.configuration, member) && progress.doubtful,
+    ([member, { doubtful, recentlyActive }]) => doubtful && recentlyActive && isVoterIn(core.configuration, member),
   )
   if (isChangePossible(core, leading))
     changeOne(core, leading, doubtful.find(([, { wasDoubtful }]) => wasDoubtful)?.[0])
