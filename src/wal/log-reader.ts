@@ -90,14 +90,15 @@ export class LogReader {
     if (blank) return undefined
     const { salt } = this.#store
     const found = findRecord(bytes, bad, segment.base, salt)
+    const leadingZeros = bad === end ? MARK_LEADING_ZEROS : RECORD_LEADING_ZEROS
     if (found !== 'tooMuchWork' && found >= 0) {
-      if (hasLostSector(bytes, bad, found)) return undefined
+      if (hasLostSector(bytes, bad, found, leadingZeros)) return undefined
       return this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`, 'behindLastMark')
     }
     const mark = decodeMark(bytes, end, segment.base + end, salt)
     const batchEnd = end + MARK_BYTES + (mark?.bytes ?? 0)
     // Sectors in any order, or a beginning: what was not written still holds the zeros that were there before.
-    if (hasLostSector(bytes, bad, batchEnd) || bytes[batchEnd - 1] === 0) return undefined
+    if (hasLostSector(bytes, bad, batchEnd, leadingZeros) || bytes[batchEnd - 1] === 0) return undefined
     const what = 'bad bytes where a torn write would have left zeros'
     return this.#damage(segment, bad, what, 'behindLastMark')
   }
@@ -215,16 +216,21 @@ function isBlank(bytes: Buffer, from: number, to = bytes.length): boolean {
 }
 
 const SECTOR_BYTES = 512
+/** A mark's length is small and always the same; a record's may be anything below 16 MiB. */
+const MARK_LEADING_ZEROS = 3
+const RECORD_LEADING_ZEROS = 1
 
 /**
  * A disk writes the sectors of one write in any order, so a torn batch may end whole and lack its middle. A lost
  * sector still holds the zeros that were there before. Without such a hole, and with its end in place, a bad batch is
  * damage. (etcd's wal/decoder.go tells a torn entry in the same way.)
+ *
+ * @param leadingZeros of what begins at `from`: at the end of a sector, so few zeros tell nothing
  */
-function hasLostSector(bytes: Buffer, from: number, to: number): boolean {
+function hasLostSector(bytes: Buffer, from: number, to: number, leadingZeros: number): boolean {
   for (let at = from; at < to; ) {
     const end = Math.min((Math.floor(at / SECTOR_BYTES) + 1) * SECTOR_BYTES, bytes.length)
-    if (isBlank(bytes, at, end)) return true
+    if (end - at > leadingZeros && isBlank(bytes, at, end)) return true
     at = end
   }
   return false

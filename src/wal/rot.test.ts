@@ -1,9 +1,11 @@
 import { expect, test } from 'vitest'
 import { DIRECTORY, settle, TextLog, texts } from './fixture.support.ts'
-import { DATA_OFFSET, SEGMENT_HEADER_BYTES } from './format.ts'
+import { DATA_OFFSET, MARK_BYTES, SEGMENT_HEADER_BYTES } from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import type { DiskOperation, Fate } from './memory-faults.ts'
 import { opened, Promised, refusalComplaint } from './storage-failures.support.ts'
+
+const PATH = `${DIRECTORY}/000000000001.wal`
 
 type End = 'closed' | 'idle' | 'killed'
 
@@ -96,6 +98,20 @@ test('each flipped bit of a killed log is refused, also in its last batch, which
     }
   }
 }, 60_000)
+
+test.each([509, 510, 511])(
+  'a flipped bit is told from a lost sector when the last mark begins at byte %i of a sector',
+  async (place) => {
+    const { disk, at } = await logWhoseLastMarkBeginsAt(place)
+    const content = disk.contentOf(PATH)
+    for (let offset = at; offset < at + MARK_BYTES; offset++) {
+      if (content[offset] === 0) continue
+      const rotten = disk.crash(() => 0)
+      rotten.rot(PATH, offset, 1 << (offset % 8))
+      expect(await opened(rotten), `byte ${offset}`).toBeInstanceOf(Error)
+    }
+  },
+)
 
 test('flipped bits of a spare change nothing, or are refused with their place', async () => {
   const { disk, promised, used } = await specimen('closed')
@@ -224,3 +240,17 @@ test('a failed read at any point of a start is reported, and nothing is changed 
     expect(await complaint(failing.kill(), promised), `after EIO at ${index}`).toBeUndefined()
   }
 })
+
+/** A killed log of two batches, the second of which begins at this byte of some sector. */
+async function logWhoseLastMarkBeginsAt(place: number): Promise<{ readonly disk: MemoryDisk; readonly at: number }> {
+  for (let length = 100; length < 700; length++) {
+    const disk = new MemoryDisk()
+    const log = await TextLog.open(disk)
+    await log.append('x'.repeat(length))
+    const at = disk.contentOf(PATH).findLastIndex((byte) => byte !== 0) + 1
+    if (at % 512 !== place) continue
+    await log.append('last')
+    return { disk: disk.kill(), at }
+  }
+  throw new Error('no length fits')
+}
