@@ -45,6 +45,11 @@ describe('when no leader is among the answers', () => {
     expect(explainLeaderless([answer(1), silent(2), answer(4)])).toMatch(/\(2 of 3 voters asked\)/)
   })
 
+  test('whoever campaigns knows better than a learner that has not heard of the end', () => {
+    const campaigns = { ...answer(1), status: { ...answer(1).status, role: 'preCandidate' } as NodeStatus }
+    expect(explainLeaderless([campaigns, answer(4, 2), silent(2), silent(3)])).toMatch(/^No leader answered/)
+  })
+
   test('what a removed node says does not count', () => {
     const removed = { ...answer(1, 2), status: { ...answer(1, 2).status, removed: true } as NodeStatus }
     expect(explainLeaderless([removed, silent(2)])).toMatch(/^Only nodes answered that were removed/)

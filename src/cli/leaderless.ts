@@ -7,6 +7,7 @@ export interface StatusAnswer {
   readonly error?: string
 }
 
+const CAMPAIGNING: ReadonlySet<NodeStatus['role']> = new Set(['preCandidate', 'candidate'])
 const NOBODY = 'No leader answered: nothing can be decided now. In doubt stays in doubt until a majority is up.'
 const REMOVED =
   'Only nodes answered that were removed from the fleet: give the addresses of its members (--coordinators).'
@@ -20,7 +21,9 @@ export function explainLeaderless(answers: readonly StatusAnswer[]): string {
   // What a removed node says of the others is of the past.
   const seen = heard.filter(({ removed }) => !removed).sort((a, b) => b.term - a.term)
   if (seen.length === 0 && heard.length > 0) return REMOVED
-  const named = seen.find(({ leader }) => leader !== undefined)?.leader
+  // A learner believes in the leader that it heard last for as long as it hears of no other.
+  const isContested = seen.some(({ role, term }) => CAMPAIGNING.has(role) && term >= (seen[0]?.term ?? 0))
+  const named = isContested ? undefined : seen.find(({ leader }) => leader !== undefined)?.leader
   if (named !== undefined) return explainNamed(named, seen, answers)
   // Of a node that waits to be added, the members are none.
   const voters = seen.map(votersOf).reduce((most, each) => (each.length > most.length ? each : most), [])

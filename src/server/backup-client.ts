@@ -59,7 +59,10 @@ async function takeFrom(
   const clock = options.clock ?? systemClock
   const connection = await connect(address, options, clock)
   const ask = (method: string, parameters: object) => answerOf(connection, method, parameters, options.timeoutMs, clock)
-  const draft = await atPath(path, 'written', () => FileDraft.begin(nodeDisk, path))
+  const draft = await atPath(path, 'written', () => FileDraft.begin(nodeDisk, path)).catch((error) => {
+    hangUp(connection)
+    throw error
+  })
   try {
     const { id } = (await ask('backup.begin', {})) as BackupBegin
     await copy(() => ask('backup.next', { id }) as Promise<BackupPiece>, draft, onProgress).catch(async (error) => {
