@@ -72,6 +72,8 @@ export class Replica implements DecisionLog {
   #role: RoleChange['role'] = 'follower'
   #leader: NodeId | undefined
   #removed = false
+  /** Somebody was told why the log is not cut. */
+  #saidUnmet = false
   #state: 'opened' | 'running' | 'stopped' = 'opened'
 
   private constructor(options: ReplicaOptions, tuning: ReplicaTuning, storage: RaftStorage) {
@@ -325,8 +327,16 @@ export class Replica implements DecisionLog {
    * may be of 1.0, unless the log was cut before: then all had been upgraded once, and nobody goes back.
    */
   #mayCompact(): boolean {
-    const assumedMinor = this.#storage.base.index > 0 ? 1 : 0
-    return this.#membership.members.nodeIds.every((nodeId) => (this.#membership.minorOf(nodeId) ?? assumedMinor) > 0)
+    const { nodeIds } = this.#membership.members
+    if (nodeIds.some((nodeId) => this.#membership.minorOf(nodeId) === 0)) return false
+    const unmet = nodeIds.filter((nodeId) => this.#membership.minorOf(nodeId) === undefined)
+    if (unmet.length === 0 || this.#storage.base.index > 0) return true
+    if (!this.#saidUnmet) {
+      const what = `the log is not cut, and grows, until this node has met node ${unmet.join(', ')}`
+      this.#options.logger.warn({ unmet }, `${what}: start what is down, or remove it from the members`)
+    }
+    this.#saidUnmet = true
+    return false
   }
 
   /** Stops everything for good and tells the owner, once. */
