@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest'
+import type { NodeId } from '../base/index.ts'
 import { simpleConfiguration } from './configuration.ts'
 import {
   append,
@@ -17,7 +18,7 @@ import {
   writesOf,
 } from './testing/one-node.ts'
 import { Script } from './testing/script.ts'
-import type { Role } from './types.ts'
+import type { RequestVote, Role } from './types.ts'
 
 test('Raft §5.1: a node that hears of a higher term enters it and becomes a follower', () => {
   const node = new OneNode()
@@ -267,6 +268,19 @@ test('thesis §4.2.3: a follower whose connection to the leader broke no longer 
   expect(sentOf(node.receive(preVote))).toMatchObject([{ voteGranted: true }])
   node.receive(append({ from: id(2), term: term(1) }))
   expect(sentOf(node.receive(preVote))).toEqual([])
+})
+
+test('of two that ask for pre-votes at once, with equal logs, the lower id goes first; for a moment only', () => {
+  const node = new OneNode(recoveredLog([], { currentTerm: term(1) }))
+  ticksUntil(node, 'preCandidate')
+  const answerTo = (from: NodeId, more: Partial<RequestVote> = {}) =>
+    sentOf(node.receive(voteRequest({ from, term: term(2), preVote: true, ...more })))
+  // This is node 1: node 2 has to wait, unless its log is better.
+  expect(answerTo(id(2))).toMatchObject([{ preVote: true, voteGranted: false }])
+  expect(answerTo(id(2), { lastLogIndex: at(1), lastLogTerm: term(1) })).toMatchObject([{ voteGranted: true }])
+  for (let tick = 0; tick < node.options.heartbeatTicks; tick++) node.tick()
+  expect(node.raft.status().role).toBe('preCandidate')
+  expect(answerTo(id(2))).toMatchObject([{ preVote: true, voteGranted: true }])
 })
 
 /** Ticks until the node plays this role. */

@@ -188,7 +188,7 @@ function hearsLeader(core: Core): boolean {
 
 function wouldVoteFor(core: Core, request: RequestVote): boolean {
   if (request.term < core.currentTerm || core.isDoubtful) return false
-  if (core.configuration.retired.includes(request.from)) return false
+  if (core.configuration.retired.includes(request.from) || hasPrecedence(core, request)) return false
   const { votedFor } = core
   // In a term of its own a pre-vote asks about a vote that can't have been given yet.
   const isFree = request.term > core.currentTerm || votedFor === undefined || votedFor === request.from
@@ -196,6 +196,17 @@ function wouldVoteFor(core: Core, request: RequestVote): boolean {
   const isDecided = request.term === core.currentTerm && core.leader !== undefined && votedFor !== request.from
   // §5.4.1, the election restriction: the winner must hold all committed entries.
   return isFree && !isDecided && core.log.isUpToDate(request.lastLogIndex, request.lastLogTerm)
+}
+
+/**
+ * True when this node has just asked for pre-votes itself and the other one has to give way: of equal logs, that of the
+ * lower node id goes first. When a leader's process dies, all its followers hear of it at once and campaign within
+ * milliseconds; two that encouraged each other would share the votes, and cost the group another timeout.
+ */
+function hasPrecedence(core: Core, { preVote, from, lastLogIndex, lastLogTerm }: RequestVote): boolean {
+  const isYoung = core.role === 'preCandidate' && core.electionElapsedTicks < core.options.heartbeatTicks
+  if (!preVote || !isYoung || from < core.nodeId) return false
+  return lastLogIndex === core.log.lastIndex && lastLogTerm === core.log.lastTerm
 }
 
 function answer(core: Core, request: RequestVote, term: Term, voteGranted: boolean): RequestVoteResponse {
