@@ -75,7 +75,7 @@ async function fill(directory: string, transactions: number, snapshots: boolean)
   // Each record leaves at once, so it is an entry of its own.
   const coordinator = new Coordinator({ log, clusterId, clock: systemClock, seed: 1, schedule: (task) => task() })
   await coordinator.start()
-  while (log.status().raft.role !== 'leader') await new Promise((resolve) => setTimeout(resolve, 5))
+  while (!coordinator.isLeading) await new Promise((resolve) => setTimeout(resolve, 5))
   const branches = ['flights', 'hotels'].map(
     (participant, branch) =>
       ({ branch: branch as base.BranchId, kind: 'local', participant, vote: 'commit', evidence: undefined }) as const,

@@ -63,7 +63,7 @@ export function planOf(seed: number): Plan {
 /** Messages of one entry each, and little under way; or all that there is in one. */
 function drawFlow(prng: Prng): FleetOptions['tuning'] {
   return {
-    messageBytesMax: prng.pick([1, 1, 1_024, 512 * 1_024]),
+    messageBytesMax: prng.pick([1, 1_024, 512 * 1_024]),
     inFlightBytesMax: prng.pick([4_096, 4 * 1_024 * 1_024]),
     uncommittedBytesMax: prng.pick([8_192, 16 * 1_024 * 1_024, 16 * 1_024 * 1_024]),
   }

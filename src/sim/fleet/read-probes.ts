@@ -4,7 +4,7 @@ import type { SimFleet } from './fleet.ts'
 import type { SimNode } from './node.ts'
 
 /** Average pause between two reads. */
-const PAUSE_MS = 60
+const PAUSE_MS = 250
 
 /**
  * Reads at random coordinators, leaders or not, and checks that each read is linearizable: when it ends, its node has
