@@ -1,4 +1,11 @@
-import { encodeMark, encodeRecord, MARK_BYTES, type Payload, RECORD_HEAD_BYTES } from './format.ts'
+import {
+  EMPTY_BATCH_BYTES,
+  encodeFrameOfBatch,
+  encodeRecord,
+  MARK_BYTES,
+  type Payload,
+  RECORD_HEAD_BYTES,
+} from './format.ts'
 
 /** Where the next batch begins, and how far its segment goes. */
 export interface Place {
@@ -11,8 +18,8 @@ export interface Place {
 }
 
 /**
- * One write in the making: room for a mark, then records. It is laid out while the write before it is under way;
- * the mark is filled in last, when that write's end is known to be durable.
+ * One write in the making: room for a mark, records, room for the end. It is laid out while the write before it is under
+ * way; mark and end are filled in last, when that write's end is known to be durable.
  */
 export class Batch {
   readonly place: Place
@@ -20,7 +27,7 @@ export class Batch {
   readonly sinceMs: number
   readonly #salt: number
   #bytes: Buffer
-  #length = MARK_BYTES
+  #length = EMPTY_BATCH_BYTES
   #count = 0
   /** Called in this order once the batch is durable. */
   readonly onDurable: (() => void)[] = []
@@ -37,7 +44,7 @@ export class Batch {
     return this.#count
   }
 
-  /** Bytes so far, with the mark. */
+  /** Bytes so far, with mark and end. */
   get length(): number {
     return this.#length
   }
@@ -59,7 +66,7 @@ export class Batch {
 
   /** Copies a record in and returns its position. */
   add(type: number, payload: Payload, length: number): number {
-    const at = this.#length
+    const at = MARK_BYTES + this.#length - EMPTY_BATCH_BYTES
     this.#reserve(RECORD_HEAD_BYTES + length)
     const position = this.place.base + this.place.offset + at
     encodeRecord(this.#bytes, at, position, this.#salt, type, payload, length)
@@ -67,11 +74,11 @@ export class Batch {
     return position
   }
 
-  /** Fills in the mark and returns what is to be written. */
+  /** Fills in mark and end, and returns what is to be written. */
   finish(syncedUpTo: number): Buffer {
     const position = this.place.base + this.place.offset
-    const bytes = this.#length - MARK_BYTES
-    encodeMark(this.#bytes, 0, position, this.#salt, { syncedUpTo, bytes, count: this.#count })
+    const frame = { syncedUpTo, length: this.#length, count: this.#count }
+    encodeFrameOfBatch(this.#bytes, 0, position, this.#salt, frame)
     return this.#bytes.subarray(0, this.#length)
   }
 

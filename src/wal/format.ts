@@ -11,19 +11,22 @@ import { assert, type Brand, ByteReader, ByteWriter, type ClusterId, CodecError,
  *     | segment header |   zeros    | batch | batch | ... |          zeros           |
  *     +----------------+------------+-------+-------+-----+--------------------------+
  *
- * A batch is what one write put there: a mark, then the records that were waiting. It never crosses segments.
+ * A batch is what one write put there: a mark, then the records that were waiting, then an end. It never crosses
+ * segments.
  *
- *     +------+--------+--------+-----+          mark and record are framed alike:
- *     | mark | record | record | ... |
- *     +------+--------+--------+-----+          0        4      5       9
+ *     +------+--------+--------+-----+-----+    mark, record and end are framed alike:
+ *     | mark | record | record | ... | end |
+ *     +------+--------+--------+-----+-----+    0        4      5       9
  *                                               +--------+------+-------+---------+
  *     mark = type 240, payload:                 | length | type | crc32 | payload |
  *                                               |  u32   |  u8  |  u32  |         |
  *     0             8       12       16         +--------+------+-------+---------+
  *     +-------------+-------+--------+
- *     | syncedUpTo  | bytes | count  |          bytes and count are those of the records that follow
+ *     | syncedUpTo  | bytes | count  |          bytes that follow the mark, and how many records
  *     |    u64      |  u32  |  u32   |
  *     +-------------+-------+--------+
+ *
+ *     end = type 242, payload: one byte 0xff. So no batch ends in a zero, and one that does was cut short (decision 0015).
  *
  * The crc covers length, type and payload, and begins from a seed made of the store's id and the record's own
  * position. So bytes of another store, of another segment, or of another place never pass for a record here; nor
@@ -47,8 +50,14 @@ export const MARK_BYTES = RECORD_HEAD_BYTES + MARK_PAYLOAD_BYTES
 export const MARK_TYPE = 240
 /** Says where the log begins, its older segments removed. Payload: a position, u64. Since 1.1. */
 export const BEGIN_TYPE = 241
+/** The last record of every batch. Payload: one byte that is not zero. Since 1.1. */
+export const END_TYPE = 242
+const END_PAYLOAD = Buffer.from([0xff])
+const END_BYTES = RECORD_HEAD_BYTES + END_PAYLOAD.length
+/** A batch without records: what every batch takes beside them. */
+export const EMPTY_BATCH_BYTES = MARK_BYTES + END_BYTES
 export const FORMAT_MAJOR = 1
-/** 1.1: a log need not begin with segment 1; records of BEGIN_TYPE. */
+/** 1.1: a log need not begin with segment 1; records of BEGIN_TYPE; batches end in a record of END_TYPE. */
 export const FORMAT_MINOR = 1
 
 const MAGIC = Buffer.from('CDTWAL\r\n', 'latin1')
@@ -221,8 +230,9 @@ export function recordSize(bytes: Buffer, at: number, end: number, position: num
 export interface Mark {
   /** Every byte before this position was on disk when the mark was written. */
   readonly syncedUpTo: number
-  /** Bytes of the records that follow in the same write. */
+  /** Bytes that follow in the same write: the records, and since 1.1 the end. */
   readonly bytes: number
+  /** How many records there are, without the end. */
   readonly count: number
 }
 
@@ -232,6 +242,19 @@ export function encodeMark(target: Buffer, at: number, position: number, salt: n
   writer.u32(mark.bytes)
   writer.u32(mark.count)
   encodeRecord(target, at, position, salt, MARK_TYPE, writer.finish(), MARK_PAYLOAD_BYTES)
+}
+
+/** Puts the mark before a batch's records and the end behind them: a batch at `position` fills `target` from `at` on. */
+export function encodeFrameOfBatch(
+  target: Buffer,
+  at: number,
+  position: number,
+  salt: number,
+  { syncedUpTo, length, count }: { readonly syncedUpTo: number; readonly length: number; readonly count: number },
+): void {
+  encodeMark(target, at, position, salt, { syncedUpTo, bytes: length - MARK_BYTES, count })
+  const toEnd = length - END_BYTES
+  encodeRecord(target, at + toEnd, position + toEnd, salt, END_TYPE, END_PAYLOAD, END_PAYLOAD.length)
 }
 
 /** The valid mark at `at`, or undefined. */

@@ -97,8 +97,9 @@ export class LogReader {
     }
     const mark = decodeMark(bytes, end, segment.base + end, salt)
     const batchEnd = end + MARK_BYTES + (mark?.bytes ?? 0)
-    // Sectors in any order, or a beginning: what was not written still holds the zeros that were there before.
-    if (hasLostSector(bytes, bad, batchEnd, leadingZeros) || bytes[batchEnd - 1] === 0) return undefined
+    // Sectors in any order, or a beginning: what was not written still holds the zeros that were there before. The last
+    // byte of a batch is none (1.1), so harm within a batch that was written as a whole never looks like a beginning.
+    if (hasLostSector(bytes, bad, batchEnd, leadingZeros) || lengthUpToZeros(bytes) < batchEnd) return undefined
     const what = 'bad bytes where a torn write would have left zeros'
     return this.#damage(segment, bad, what, 'behindLastMark')
   }

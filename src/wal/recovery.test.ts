@@ -2,13 +2,21 @@ import { expect, test } from 'vitest'
 import { ConcordatError } from '../base/index.ts'
 import { WalDamagedError } from './errors.ts'
 import { DIRECTORY, diskFailingAt, drawFrom, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.support.ts'
-import { DATA_OFFSET, decodeMark, encodeRecord, MARK_BYTES, RECORD_HEAD_BYTES, storeSalt } from './format.ts'
+import {
+  DATA_OFFSET,
+  decodeMark,
+  EMPTY_BATCH_BYTES,
+  encodeRecord,
+  MARK_BYTES,
+  RECORD_HEAD_BYTES,
+  storeSalt,
+} from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import type { DiskOperation, Fate } from './memory-faults.ts'
 
 const FIRST = `${DIRECTORY}/000000000001.wal`
 const SECOND = `${DIRECTORY}/000000000002.wal`
-const BATCH_OF_8 = MARK_BYTES + RECORD_HEAD_BYTES + 8
+const BATCH_OF_8 = EMPTY_BATCH_BYTES + RECORD_HEAD_BYTES + 8
 
 /** A disk with one batch for each append, as a process that was killed leaves it. */
 async function killed(appends: readonly (readonly string[])[]): Promise<MemoryDisk> {
@@ -87,7 +95,11 @@ test('each flipped bit of a closed log changes nothing or is refused', async () 
   const all = texts(6)
   const disk = await closed([all.slice(0, 2), all.slice(2, 3), all.slice(3)])
   const whole = disk.contentOf(FIRST)
-  const used = [range(0, 140), range(DATA_OFFSET, DATA_OFFSET + 4 * MARK_BYTES + 6 * 17 + 40), range(8100, 8192)].flat()
+  const used = [
+    range(0, 140),
+    range(DATA_OFFSET, DATA_OFFSET + 4 * EMPTY_BATCH_BYTES + 6 * 17 + 40),
+    range(8100, 8192),
+  ].flat()
   let refused = 0
   for (const at of used) {
     for (let bit = 0; bit < 8; bit++) {
@@ -135,10 +147,11 @@ test('a damaged log is not changed by the refusal', async () => {
   expect(damaged.contentOf(FIRST)).toEqual(before)
 })
 
-test('garbage after the end is cut, and never comes back when new records grow up to it', async () => {
+test('the rest of a torn write is cut, and never comes back when new records grow up to it', async () => {
   const disk = await killed([['a']])
-  const end = DATA_OFFSET + MARK_BYTES + RECORD_HEAD_BYTES + 1
-  let world = edited(disk, FIRST, (content) => void content.fill(0xa5, end + 100, end + 200))
+  // The first sector of the write is lost, and the second is there.
+  const second = DATA_OFFSET + 512
+  let world = edited(disk, FIRST, (content) => void content.fill(0xa5, second, second + 200))
   for (let round = 0; round < 10; round++) {
     const log = await TextLog.open(world)
     expect(log.replayed).toHaveLength(1 + round)
@@ -147,9 +160,19 @@ test('garbage after the end is cut, and never comes back when new records grow u
   }
 })
 
+test('garbage behind the end that no torn write leaves is damage: it may be the batch that went astray', async () => {
+  const disk = await killed([['a']])
+  const end = DATA_OFFSET + EMPTY_BATCH_BYTES + RECORD_HEAD_BYTES + 1
+  for (const from of [end, end + 1, end + 100]) {
+    expect(await outcome(edited(disk, FIRST, (content) => void content.fill(0xa5, from, from + 50)))).toBe(
+      'WAL_DAMAGED',
+    )
+  }
+})
+
 test('the rest of a torn batch is not taken for a record of a later, shorter one', async () => {
   const disk = await killed([['a'], ['b', 'c', 'd']])
-  const second = DATA_OFFSET + MARK_BYTES + RECORD_HEAD_BYTES + 1
+  const second = DATA_OFFSET + EMPTY_BATCH_BYTES + RECORD_HEAD_BYTES + 1
   // The mark is lost, as when its sector was: b, c and d stand there without it.
   const log = await TextLog.open(edited(disk, FIRST, (content) => void content.fill(0, second, second + 512)))
   expect(log.replayed).toEqual(['a'])
@@ -188,7 +211,7 @@ test('a segment of zeros amid the log is damage', async () => {
 
 test('a bad end of a full segment is damage as soon as the next one has a batch', async () => {
   const disk = await killed(texts(4, 1300).map((text) => [text]))
-  const last = DATA_OFFSET + 2 * (MARK_BYTES + RECORD_HEAD_BYTES + 1300)
+  const last = DATA_OFFSET + 2 * (EMPTY_BATCH_BYTES + RECORD_HEAD_BYTES + 1300)
   const error = await replay(edited(disk, FIRST, (content) => void content.fill(0, last, last + 100))).catch((e) => e)
   expect(error).toMatchObject({ code: 'WAL_DAMAGED', file: FIRST })
 })

@@ -1,7 +1,7 @@
 import { assert } from '../base/index.ts'
 import { isOutOfSpace, writeAll } from './disk.ts'
 import { WalDamagedError } from './errors.ts'
-import { DATA_OFFSET, encodeMark, MARK_BYTES, type SegmentHeader } from './format.ts'
+import { DATA_OFFSET, EMPTY_BATCH_BYTES, encodeFrameOfBatch, type SegmentHeader } from './format.ts'
 import { LogReader, type Scan, type StoredRecord } from './log-reader.ts'
 import {
   makeSegment,
@@ -133,12 +133,13 @@ async function settleEnd(store: Store, segments: Segment[], scan: Scan): Promise
     await writeAgain(store, segment, bytes.subarray(scan.lastAt, end), scan.lastAt)
     return
   }
-  const marked = end + MARK_BYTES <= segment.size
-  const content = Buffer.alloc(end - DATA_OFFSET + (marked ? MARK_BYTES : 0))
+  const marked = end + EMPTY_BATCH_BYTES <= segment.size
+  const content = Buffer.alloc(end - DATA_OFFSET + (marked ? EMPTY_BATCH_BYTES : 0))
   bytes.copy(content, 0, DATA_OFFSET, end)
   if (marked) {
     const position = segment.base + end
-    encodeMark(content, end - DATA_OFFSET, position, store.salt, { syncedUpTo: position, bytes: 0, count: 0 })
+    const frame = { syncedUpTo: position, length: EMPTY_BATCH_BYTES, count: 0 }
+    encodeFrameOfBatch(content, end - DATA_OFFSET, position, store.salt, frame)
   }
   await replaceSegment(store, segments, segment, content)
   segment.dataEnd = DATA_OFFSET + content.length

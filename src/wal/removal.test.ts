@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { WalClosedError, WalFailedError, WalRemovedError } from './errors.ts'
 import { DIRECTORY, drawFrom, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.support.ts'
-import type { Position } from './format.ts'
+import { DATA_OFFSET, EMPTY_BATCH_BYTES, type Position, RECORD_HEAD_BYTES } from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import type { DiskOperation, Fate, MemoryDiskOptions } from './memory-faults.ts'
 
@@ -72,9 +72,11 @@ test('a log goes through many segments of which few exist at a time', async () =
 test('the segment that is written is never removed', async () => {
   const disk = new MemoryDisk()
   const log = await TextLog.open(disk)
-  const { positions, done } = log.place('x'.repeat(SMALL_SEGMENT_BYTES - 4096 - 25 - 9))
+  const { positions, done } = log.place(
+    'x'.repeat(SMALL_SEGMENT_BYTES - DATA_OFFSET - EMPTY_BATCH_BYTES - RECORD_HEAD_BYTES),
+  )
   await done
-  await log.wal.removeBefore((positions[0]! + SMALL_SEGMENT_BYTES - 4096 - 25) as Position)
+  await log.wal.removeBefore((positions[0]! + SMALL_SEGMENT_BYTES - DATA_OFFSET - EMPTY_BATCH_BYTES) as Position)
   expect(log.wal.begin).toBe(0)
   expect((await TextLog.open(disk.kill())).replayed).toHaveLength(1)
 })

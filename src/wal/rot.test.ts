@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest'
+import { Batch } from './batch.ts'
 import { DIRECTORY, settle, TextLog, texts } from './fixture.support.ts'
-import { DATA_OFFSET, MARK_BYTES, SEGMENT_HEADER_BYTES } from './format.ts'
+import { DATA_OFFSET, EMPTY_BATCH_BYTES, MARK_BYTES, SEGMENT_HEADER_BYTES, storeSalt } from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import type { DiskOperation, Fate } from './memory-faults.ts'
 import { opened, Promised, refusalComplaint } from './storage-failures.support.ts'
@@ -98,6 +99,37 @@ test('each flipped bit of a killed log is refused, also in its last batch, which
     }
   }
 }, 60_000)
+
+test.each([
+  ['a record of zeros', '\0'.repeat(20)],
+  ['an empty record', ''],
+])('each flipped bit of a killed log that ends in %s is refused', async (_, last) => {
+  const { disk, at } = await killedLogThatEndsIn(last)
+  const content = disk.contentOf(PATH)
+  for (let offset = at; content.subarray(offset).some((byte) => byte !== 0); offset++) {
+    for (const bit of range(0, 8)) {
+      const rotten = disk.crash(() => 0)
+      rotten.rot(PATH, offset, 1 << bit)
+      expect(await opened(rotten), `bit ${bit} of byte ${offset}`).toBeInstanceOf(Error)
+    }
+  }
+})
+
+test.each([0, 1, 300])('a write of %i bytes that went astray over the newest batch is refused', async (bytes) => {
+  const { disk, at } = await killedLogThatEndsIn('newest')
+  const place = { segment: 1, base: 0, size: 8192, offset: 8000 }
+  const strayed = new Batch(place, 0, storeSalt('00'.repeat(16)), Buffer.alloc(EMPTY_BATCH_BYTES))
+  if (bytes > 0) strayed.add(1, Buffer.alloc(bytes), bytes)
+  const image = strayed.finish(DATA_OFFSET)
+  const end = disk.contentOf(PATH).findLastIndex((byte) => byte !== 0) + 1
+  for (let offset = Math.max(DATA_OFFSET, at - image.length + 1); offset < end; offset++) {
+    const harmed = disk.crash(() => 0)
+    const content = disk.contentOf(PATH)
+    image.copy(content, offset)
+    harmed.overwrite(PATH, content)
+    expect(await opened(harmed), `at ${offset}`).toBeInstanceOf(Error)
+  }
+})
 
 test.each([509, 510, 511])(
   'a flipped bit is told from a lost sector when the last mark begins at byte %i of a sector',
@@ -240,6 +272,16 @@ test('a failed read at any point of a start is reported, and nothing is changed 
     expect(await complaint(failing.kill(), promised), `after EIO at ${index}`).toBeUndefined()
   }
 })
+
+/** A killed log of two batches, and where the second begins. */
+async function killedLogThatEndsIn(last: string): Promise<{ readonly disk: MemoryDisk; readonly at: number }> {
+  const disk = new MemoryDisk()
+  const log = await TextLog.open(disk)
+  await log.append('first')
+  const at = disk.contentOf(PATH).findLastIndex((byte) => byte !== 0) + 1
+  await log.append(last)
+  return { disk: disk.kill(), at }
+}
 
 /** A killed log of two batches, the second of which begins at this byte of some sector. */
 async function logWhoseLastMarkBeginsAt(place: number): Promise<{ readonly disk: MemoryDisk; readonly at: number }> {

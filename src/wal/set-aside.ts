@@ -5,9 +5,9 @@ import { type WalDamagedError, WalFailedError, WalIdentityError, WalVersionError
 import {
   BEGIN_TYPE,
   DATA_OFFSET,
+  EMPTY_BATCH_BYTES,
   encodeBegin,
   FORMAT_MAJOR,
-  MARK_BYTES,
   MARK_TYPE,
   payloadBytes,
   SEGMENT_BYTES_MAX,
@@ -201,8 +201,8 @@ export function firstContent(
     assert(type >= 1 && type < MARK_TYPE, 'a record type is 1 to 239')
     batch.add(type, payload, payloadBytes(payload))
   }
-  assert(batch.end + MARK_BYTES <= segment.size, 'the first records fit in a segment')
-  const proof = new Batch({ ...place, offset: batch.end }, 0, store.salt, Buffer.allocUnsafeSlow(MARK_BYTES))
+  assert(batch.end + EMPTY_BATCH_BYTES <= segment.size, 'the first records fit in a segment')
+  const proof = new Batch({ ...place, offset: batch.end }, 0, store.salt, Buffer.allocUnsafeSlow(EMPTY_BATCH_BYTES))
   return Buffer.concat([batch.finish(segment.base + DATA_OFFSET), proof.finish(segment.base + batch.end)])
 }
 

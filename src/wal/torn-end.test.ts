@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Prng } from '../base/index.ts'
 import { DIRECTORY, settle, TextLog, texts } from './fixture.support.ts'
-import { DATA_OFFSET, MARK_BYTES, RECORD_HEAD_BYTES } from './format.ts'
+import { DATA_OFFSET, EMPTY_BATCH_BYTES, RECORD_HEAD_BYTES } from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
 
 const SECOND = `${DIRECTORY}/000000000002.wal`
@@ -29,7 +29,7 @@ test('a first write after a restart that is torn over the mark of the clean end 
       const first = new MemoryDisk()
       const log = await TextLog.open(first)
       await settle()
-      const kept = 'k'.repeat(before - MARK_BYTES - RECORD_HEAD_BYTES)
+      const kept = 'k'.repeat(before - EMPTY_BATCH_BYTES - RECORD_HEAD_BYTES)
       await log.append(kept)
       await log.wal.close()
       const disk = first.kill({ delayWrite })

@@ -10,7 +10,14 @@ import {
   WalVersionError,
 } from './errors.ts'
 import { DIRECTORY, diskFailingAt, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.support.ts'
-import { decodeSegmentHeader, encodeSegmentHeader, type Position } from './format.ts'
+import {
+  DATA_OFFSET,
+  decodeSegmentHeader,
+  EMPTY_BATCH_BYTES,
+  encodeSegmentHeader,
+  type Position,
+  RECORD_HEAD_BYTES,
+} from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import type { DiskOperation, Fate } from './memory-faults.ts'
 
@@ -181,7 +188,7 @@ test('a range read visits records in order over segments, until told to stop', a
 test('a record that fits in no segment is refused, and its whole append with it', async () => {
   const log = await TextLog.open(new MemoryDisk())
   expect(() => log.place('small', 'x'.repeat(SMALL_SEGMENT_BYTES))).toThrow(WalRecordTooLargeError)
-  await log.append('x'.repeat(SMALL_SEGMENT_BYTES - 4096 - 25 - 9))
+  await log.append('x'.repeat(SMALL_SEGMENT_BYTES - DATA_OFFSET - EMPTY_BATCH_BYTES - RECORD_HEAD_BYTES))
   expect(log.wal.stats.records).toBe(1)
 })
 

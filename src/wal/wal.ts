@@ -4,8 +4,8 @@ import { WalClosedError, WalFailedError, WalRecordTooLargeError } from './errors
 import {
   BEGIN_TYPE,
   DATA_OFFSET,
+  EMPTY_BATCH_BYTES,
   encodeBegin,
-  MARK_BYTES,
   MARK_TYPE,
   type Position,
   payloadBytes,
@@ -315,7 +315,7 @@ export class Wal {
   #checkedSize(record: WalRecord): number {
     assert(record.type >= 1 && record.type < MARK_TYPE, 'a record type is 1 to 239')
     const size = payloadBytes(record.payload)
-    const sizeMax = this.#segmentBytesMax - DATA_OFFSET - MARK_BYTES - RECORD_HEAD_BYTES
+    const sizeMax = this.#segmentBytesMax - DATA_OFFSET - EMPTY_BATCH_BYTES - RECORD_HEAD_BYTES
     if (size > sizeMax) throw new WalRecordTooLargeError(size, sizeMax)
     return size
   }
@@ -327,7 +327,7 @@ export class Wal {
       this.#seal()
     }
     const next = this.#next
-    if (next.offset + MARK_BYTES + RECORD_HEAD_BYTES + size > next.size) this.#rollOver()
+    if (next.offset + EMPTY_BATCH_BYTES + RECORD_HEAD_BYTES + size > next.size) this.#rollOver()
     return this.#newBatch()
   }
 
@@ -436,11 +436,11 @@ export class Wal {
     })
   }
 
-  /** Writes a batch of nothing but its mark, which proves the batch before it. */
+  /** Writes a batch without records: its mark proves the batch before it. */
   #writeMark(): void {
     if (!this.#unproven || this.#failure !== undefined || this.#hasWork()) return
     // Not worth a new segment: its first batch will prove this one.
-    if (this.#next.offset + MARK_BYTES > this.#next.size) return
+    if (this.#next.offset + EMPTY_BATCH_BYTES > this.#next.size) return
     this.#newBatch()
     this.#write()
   }

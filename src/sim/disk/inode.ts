@@ -14,8 +14,6 @@ export class Inode {
   cached: Buffer
   durable: Buffer
   dirty: DirtyWrite[] = []
-  /** Where the last write that reached the platter lies. */
-  #newest: { readonly from: number; readonly to: number } | undefined
 
   constructor(content: Buffer = Buffer.alloc(0)) {
     this.cached = content
@@ -38,17 +36,6 @@ export class Inode {
     this.dirty.splice(at, 1)
     this.durable = grown(this.durable, write.offset + write.bytes.length)
     this.durable.set(write.bytes, write.offset)
-    this.#newest = { from: write.offset, to: write.offset + write.bytes.length }
-  }
-
-  /**
-   * Whether harm at `offset` could be told from a write that a loss of power cut short. Not in the newest write when that
-   * ends in a zero (decision 0015): there it is beyond what is promised.
-   */
-  isTelling(offset: number): boolean {
-    const newest = this.#newest
-    if (newest === undefined || offset < newest.from || offset >= newest.to) return true
-    return this.durable[newest.to - 1] !== 0
   }
 
   /** The kernel marks pages clean whose write-back failed: they read well and never reach the platter. */
