@@ -115,13 +115,23 @@ export const PROTOCOL_MUTANTS: readonly Mutant[] = [
     'if (errno === Errno.unknownXid) return unknownOrBusy(run, identity)',
     "if (errno === Errno.unknownXid) return { kind: 'done' }",
   ),
-  mutant(
-    'poisoned-branch-commits',
-    'an error inside a MariaDB branch does not spoil it, so half of its work is prepared',
-    'src/client/committer.ts',
-    '      if (poisonedBy !== undefined) throw votedAbort(tx.txid, enlistment, poisonedBy)\n',
-    '      void poisonedBy\n',
-  ),
+  {
+    name: 'poisoned-branch-commits',
+    // Each of the two hides the other: whoever commits looks for errors, and so does the branch when it is prepared.
+    mistake: 'an error inside a MariaDB branch does not spoil it, so half of its work is prepared',
+    edits: [
+      {
+        file: 'src/client/committer.ts',
+        find: '      if (poisonedBy !== undefined) throw votedAbort(tx.txid, enlistment, poisonedBy)\n',
+        replace: '      void poisonedBy\n',
+      },
+      {
+        file: 'src/resources/branch-life.ts',
+        find: 'const spoilt = this.poisonedBy ?? held?.lost\n    if (held === undefined',
+        replace: 'const spoilt = held?.lost\n    if (held === undefined',
+      },
+    ],
+  },
   {
     name: 'wall-clock-deadline',
     mistake: 'deadlines and re-sends follow the wall clock, which jumps',
