@@ -25,6 +25,7 @@ export interface PeerLinksOptions {
   readonly onMessage: (message: RaftMessage) => void
   /** We dialled this peer, and it took us for who we are. */
   readonly onAccepted: (peer: NodeId) => void
+  /** Nothing more goes to the peer on what we dialled; told once more when nothing more comes on what it dialled either. */
   readonly onUnreachable: (peer: NodeId) => void
   /** The peer won't have us; `code` says why. */
   readonly onRejected: (peer: NodeId, error: HandshakeRejectedError) => void
@@ -126,7 +127,10 @@ export class PeerLinks {
     connection.onMessage = (message) => this.#receive(message, from)
     connection.onClose = () => {
       connections.delete(connection)
-      if (connections.size === 0 && this.#inbound.get(from) === connections) this.#inbound.delete(from)
+      if (connections.size > 0 || this.#inbound.get(from) !== connections) return
+      this.#inbound.delete(from)
+      // A leader that died is seen on both connections, and its last word may come between the two.
+      if (!this.#closed && !this.isConnected(from)) this.#options.onUnreachable(from)
     }
     this.#minors.set(from, connection.protocolMinor)
     // It is up, so our own attempt need not wait for its back-off.
