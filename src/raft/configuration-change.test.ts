@@ -15,6 +15,7 @@ import {
   sentOf,
   term,
   voteRequest,
+  voteResponse,
   writesOf,
 } from './testing/one-node.ts'
 import { type Configuration, type Entry, EntryKind, type RaftEffect } from './types.ts'
@@ -233,13 +234,13 @@ test('a new leader leaves the joint configuration that it finds, once it serves'
   const asked = sentOf(node.timeOut()).map(({ to }) => Number(to))
   expect(asked, 'voters of both halves are asked').toEqual([2, 4])
   for (const from of ids(4, 2)) {
-    node.receive({ kind: 'requestVoteResponse', from, to: id(1), term: term(1), preVote: true, voteGranted: true })
+    node.receive(voteResponse({ from, preVote: true, voteGranted: true }))
   }
   // Its write of the vote is the first of all.
   node.step({ kind: 'written', writeId: 1 as never, term: term(1) })
   for (const from of ids(4, 2)) {
     expect(node.raft.status().role, 'both halves must vote').toBe('candidate')
-    node.receive({ kind: 'requestVoteResponse', from, to: id(1), term: term(1), preVote: false, voteGranted: true })
+    node.receive(voteResponse({ from, voteGranted: true }))
   }
   expect(node.raft.status()).toMatchObject({ role: 'leader', lastIndex: 1 })
   node.step({ kind: 'written', writeId: 2 as never, term: term(1) })

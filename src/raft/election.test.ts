@@ -270,6 +270,30 @@ test('thesis §4.2.3: a follower whose connection to the leader broke no longer 
   expect(sentOf(node.receive(preVote))).toEqual([])
 })
 
+test('§5.1: who does not answer a request for its vote is asked again at each heartbeat, and nobody else', () => {
+  const node = new OneNode(recoveredLog([], { currentTerm: term(1) }), {
+    configuration: simpleConfiguration([id(1), id(2), id(3), id(4), id(5)]),
+  })
+  ticksUntil(node, 'preCandidate')
+  node.receive(voteResponse({ from: id(2), term: term(2), preVote: true, voteGranted: true }))
+  node.receive(voteResponse({ from: id(3), term: term(1), preVote: true, voteGranted: false }))
+  const { heartbeatTicks } = node.options
+  expect(sentOf(node.tick(heartbeatTicks - 1))).toEqual([])
+  const again = { kind: 'requestVote', term: 2, preVote: true }
+  expect(sentOf(node.tick())).toMatchObject([
+    { ...again, to: 4 },
+    { ...again, to: 5 },
+  ])
+  // Its own vote is not on disk yet.
+  const effects = node.receive(voteResponse({ from: id(4), term: term(2), preVote: true, voteGranted: true }))
+  expect(node.raft.status().role).toBe('candidate')
+  expect(sentOf(node.tick(heartbeatTicks))).toEqual([])
+  node.written(effects)
+  node.receive(voteResponse({ from: id(2), term: term(2), voteGranted: true }))
+  const real = { kind: 'requestVote', term: 2, preVote: false }
+  expect(sentOf(node.tick(heartbeatTicks))).toMatchObject([3, 4, 5].map((to) => ({ ...real, to })))
+})
+
 test('of two that ask for pre-votes at once, with equal logs, the lower id goes first; for a moment only', () => {
   const node = new OneNode(recoveredLog([], { currentTerm: term(1) }))
   ticksUntil(node, 'preCandidate')

@@ -1,18 +1,35 @@
 import { type NodeId, unreachable } from '../base/index.ts'
+import { commitTo } from './commit.ts'
 import { votersOf } from './configuration.ts'
 import type { Core } from './core.ts'
 import { hasQuorum, tally } from './quorum.ts'
 import { tendRebuilding } from './rebuilding.ts'
 import { broadcastAppend } from './replication.ts'
 import { becomeCandidate, becomeFollower, becomeLeader, becomePreCandidate } from './roles.ts'
-import type { RaftMessage, RequestVote, RequestVoteResponse, Term, TimeoutNow } from './types.ts'
+import type { LogIndex, RaftMessage, RequestVote, RequestVoteResponse, Term, TimeoutNow } from './types.ts'
 
 /** A tick on a node that does not lead: without a leader's word for a whole timeout, it campaigns (§5.2). */
 export function tickElection(core: Core): void {
   core.electionElapsedTicks++
-  if (core.electionElapsedTicks < core.randomizedTimeoutTicks) return
-  if (mayCampaign(core)) campaign(core)
+  if (core.electionElapsedTicks < core.randomizedTimeoutTicks) askAgain(core)
+  else if (mayCampaign(core)) campaign(core)
   else core.resetElectionTimer()
+}
+
+/**
+ * §5.1: requests without an answer are repeated. Whoever heard the leader just before us did not even answer our
+ * pre-vote, and would grant it now; without this its word would cost the group another timeout.
+ */
+function askAgain(core: Core): void {
+  const { role, votes, options } = core
+  if (role === 'follower' || core.electionElapsedTicks % options.heartbeatTicks !== 0) return
+  // A candidate's first requests wait for its own vote to be on disk, and so must these.
+  if (role === 'candidate' && !core.isHardStateDurable) return
+  const isPreVote = role === 'preCandidate'
+  const term = isPreVote ? ((core.currentTerm + 1) as Term) : core.currentTerm
+  for (const message of voteRequests(core, isPreVote, term, false)) {
+    if (!votes.has(message.to)) core.outbox.send(message)
+  }
 }
 
 /**
@@ -123,7 +140,24 @@ export function onRequestVoteResponse(core: Core, response: RequestVoteResponse)
     // An answer to an earlier pre-vote says nothing about this one, unless it is a refusal in our term.
     if (response.term !== (response.voteGranted ? core.currentTerm + 1 : core.currentTerm)) return
   } else if (core.role !== 'candidate' || response.term !== core.currentTerm) return
+  if (response.committed !== undefined && takeWordOfCommit(core, response.committed)) return
   recordVote(core, response.from, response.voteGranted)
+}
+
+/**
+ * A node without a vote was asked for one, so its configuration is another than ours. If it knows of a commit that we have
+ * the entry of, that is a fact like any other (Log Matching, §5.3), and a new configuration may be part of it: the
+ * campaign ends, and the next one goes by what is in force. Without this, of two voters the one that stays could need
+ * the vote of the one that was removed: that one's log may be the longer one, and it does not campaign.
+ * (tikv/raft-rs: maybe_commit_by_vote)
+ *
+ * @returns true when there was something to learn
+ */
+function takeWordOfCommit(core: Core, { index, term }: { readonly index: LogIndex; readonly term: Term }): boolean {
+  if (index <= core.commitIndex || !core.log.matches(index, term)) return false
+  becomeFollower(core, core.currentTerm, undefined)
+  commitTo(core, index)
+  return true
 }
 
 /** A write completed. If it held a candidate's vote for itself, that vote counts now, and not earlier. */
@@ -211,5 +245,10 @@ function hasPrecedence(core: Core, { preVote, from, lastLogIndex, lastLogTerm }:
 
 function answer(core: Core, request: RequestVote, term: Term, voteGranted: boolean): RequestVoteResponse {
   const { preVote } = request
-  return { kind: 'requestVoteResponse', from: core.nodeId, to: request.from, term, preVote, voteGranted }
+  const committed = voteGranted || core.isVoter || core.isDoubtful ? undefined : lastCommitted(core)
+  return { kind: 'requestVoteResponse', from: core.nodeId, to: request.from, term, preVote, voteGranted, committed }
+}
+
+function lastCommitted({ commitIndex: index, log }: Core): { readonly index: LogIndex; readonly term: Term } {
+  return { index, term: log.termAt(index) }
 }

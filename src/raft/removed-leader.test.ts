@@ -1,8 +1,21 @@
 import { expect, test } from 'vitest'
 import { simpleConfiguration } from './configuration.ts'
+import { encodeConfiguration } from './configuration-codec.ts'
 import { ids } from './testing/configurations.ts'
-import { appendsOf, id, OneNode, only, sentOf } from './testing/one-node.ts'
-import type { RaftEffect } from './types.ts'
+import {
+  append,
+  appendsOf,
+  at,
+  entriesOf,
+  id,
+  OneNode,
+  only,
+  recoveredLog,
+  sentOf,
+  term,
+  voteResponse,
+} from './testing/one-node.ts'
+import { type Entry, EntryKind, type RaftEffect } from './types.ts'
 
 function change(node: OneNode, ...voters: readonly number[]): RaftEffect[] {
   const target = { voters: ids(...voters), learners: [] }
@@ -65,6 +78,39 @@ test('a leader whose whole group is replaced leads until the old voters are left
   const gone = node.acknowledge(id(3), 3)
   expect(node.raft.status()).toMatchObject({ configuration: { voters: [3], retired: [1, 2] }, transferTarget: 3 })
   expect(timeoutsOf(gone)).toMatchObject([{ to: 3 }])
+})
+
+test('the voter that stays learns of the removal from the removed one, whose vote it asks for in vain', () => {
+  const pair = simpleConfiguration(ids(1, 2))
+  const left = encodeConfiguration({ configuration: simpleConfiguration(ids(2)), context: new Uint8Array(0) })
+  const entries: Entry[] = [{ term: term(1), index: at(1), kind: EntryKind.configuration, data: left }]
+  // It died before it heard that its removal of node 1 is committed, and with it what it wrote last.
+  const stays = new OneNode(recoveredLog([1]), { nodeId: id(2), configuration: pair })
+  const removed = new OneNode(undefined, { configuration: pair })
+  removed.written(removed.receive(append({ entries: [...entries, ...entriesOf([1], 2)], leaderCommit: at(1) })))
+  removed.step({ kind: 'unreachable', peer: id(2) })
+  stays.timeOut()
+  const [request] = sentOf(stays.tick(stays.options.heartbeatTicks))
+  expect(request).toMatchObject({ kind: 'requestVote', to: 1, preVote: true })
+  const [refusal] = sentOf(removed.receive(request!))
+  expect(refusal).toMatchObject({ voteGranted: false, committed: { index: 1, term: 1 } })
+  const [load] = only(stays.receive(refusal!), 'load')
+  expect(stays.raft.status()).toMatchObject({ role: 'follower', commitIndex: 1, lastApplied: 0 })
+  stays.step({ kind: 'loaded', loadId: load!.loadId, entries })
+  stays.written(stays.tick(4 * stays.options.electionTimeoutTicks))
+  expect(stays.raft.status()).toMatchObject({ role: 'leader', configuration: { voters: [2] } })
+})
+
+test('a word of a commit that the log does not hold teaches nothing', () => {
+  const node = new OneNode(recoveredLog([1, 1]))
+  node.timeOut()
+  for (const committed of [
+    { index: at(3), term: term(1) },
+    { index: at(2), term: term(2) },
+  ]) {
+    node.receive(voteResponse({ term: term(1), preVote: true, committed }))
+    expect(node.raft.status()).toMatchObject({ role: 'preCandidate', commitIndex: 0 })
+  }
 })
 
 test('a transfer whose target is removed ends at once', () => {

@@ -104,6 +104,8 @@ export interface RequestVoteResponse extends FromTo {
   readonly kind: 'requestVoteResponse'
   readonly preVote: boolean
   readonly voteGranted: boolean
+  /** In the refusal of a node that has no vote: the last entry that it knows to be committed (see takeWordOfCommit). */
+  readonly committed: { readonly index: LogIndex; readonly term: Term } | undefined
 }
 
 /** AppendEntries (§5.3); without entries it is a heartbeat, a probe or a commit notice. */

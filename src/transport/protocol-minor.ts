@@ -4,7 +4,8 @@ import type { Message } from './messages.ts'
  * The first minor version whose readers know `message`. A frame never goes to an older one, which would take it for
  * damage and close the connection.
  *
- * 1.0: everything else. 1.1: leadership transfer, reads from followers, snapshots, members in doubt.
+ * 1.0: everything else. 1.1: leadership transfer, reads from followers, snapshots, members in doubt, what a member without
+ * a vote knows of the commit.
  */
 export function minorOf(message: Message): number {
   switch (message.kind) {
@@ -16,6 +17,8 @@ export function minorOf(message: Message): number {
       return 1
     case 'requestVote':
       return message.leadershipTransfer ? 1 : 0
+    case 'requestVoteResponse':
+      return message.committed === undefined ? 0 : 1
     case 'appendEntriesResponse':
       return message.doubtful ? 1 : 0
     default:

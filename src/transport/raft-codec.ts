@@ -144,6 +144,10 @@ export function writeRequestVoteResponse(writer: ByteWriter, message: RequestVot
   writer.u53(message.term)
   writeFlag(writer, message.preVote)
   writeFlag(writer, message.voteGranted)
+  const { committed } = message
+  if (committed === undefined) return
+  writer.u53(committed.index)
+  writer.u53(committed.term)
 }
 
 export function readRequestVoteResponse(reader: ByteReader): RequestVoteResponse {
@@ -154,7 +158,12 @@ export function readRequestVoteResponse(reader: ByteReader): RequestVoteResponse
     term: reader.u53() as Term,
     preVote: readFlag(reader),
     voteGranted: readFlag(reader),
+    committed: reader.remaining === 0 ? undefined : readPosition(reader),
   }
+}
+
+function readPosition(reader: ByteReader): { readonly index: LogIndex; readonly term: Term } {
+  return { index: reader.u53() as LogIndex, term: reader.u53() as Term }
 }
 
 export function writeTimeoutNow(writer: ByteWriter, message: TimeoutNow): void {

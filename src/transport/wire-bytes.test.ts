@@ -48,7 +48,14 @@ const examples: readonly (readonly [unknown, string])[] = [
     { kind: 'requestVote', ...ids, preVote: false, lastLogIndex: 9, lastLogTerm: 2, leadershipTransfer: true },
     `0000001f 10 ${IDS} 00 0000000000000009 0000000000000002 01`,
   ],
-  [{ kind: 'requestVoteResponse', ...ids, preVote: false, voteGranted: true }, `0000000f 11 ${IDS} 00 01`],
+  [
+    { kind: 'requestVoteResponse', ...ids, preVote: false, voteGranted: true, committed: undefined },
+    `0000000f 11 ${IDS} 00 01`,
+  ],
+  [
+    { kind: 'requestVoteResponse', ...ids, preVote: true, voteGranted: false, committed: { index: 9, term: 2 } },
+    `0000001f 11 ${IDS} 01 00 0000000000000009 0000000000000002`,
+  ],
   [
     {
       kind: 'appendEntries',

@@ -171,7 +171,7 @@ export function voteRequest(fields: Partial<RequestVote>): RequestVote {
 }
 
 export function voteResponse(fields: Partial<RequestVoteResponse>): RequestVoteResponse {
-  const answer = { preVote: false, voteGranted: false }
+  const answer = { preVote: false, voteGranted: false, committed: undefined }
   return { kind: 'requestVoteResponse', from: id(2), to: id(1), term: term(1), ...answer, ...fields }
 }
 

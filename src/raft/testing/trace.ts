@@ -18,8 +18,11 @@ function messageText(message: RaftMessage): string {
       const what = preVote ? 'PreVote' : 'RequestVote'
       return `${what} t${term} last=${lastLogIndex}@${lastLogTerm}${leadershipTransfer ? ' by transfer' : ''}`
     }
-    case 'requestVoteResponse':
-      return `${message.preVote ? 'PreVote' : 'Vote'} ${message.voteGranted ? 'granted' : 'denied'} t${term}`
+    case 'requestVoteResponse': {
+      const { preVote, voteGranted, committed } = message
+      const known = committed === undefined ? '' : ` committed=${committed.index}@${committed.term}`
+      return `${preVote ? 'PreVote' : 'Vote'} ${voteGranted ? 'granted' : 'denied'} t${term}${known}`
+    }
     case 'appendEntries': {
       const { prevLogIndex, prevLogTerm, entries, leaderCommit, readRound } = message
       const what = entries.length === 0 ? 'Heartbeat' : 'Append'

@@ -120,7 +120,12 @@ export const arbitraries: { readonly [Kind in Message['kind']]: fc.Arbitrary<Ext
     lastLogTerm: term,
     leadershipTransfer: fc.boolean(),
   }),
-  requestVoteResponse: of('requestVoteResponse', { ...fromTo, preVote: fc.boolean(), voteGranted: fc.boolean() }),
+  requestVoteResponse: of('requestVoteResponse', {
+    ...fromTo,
+    preVote: fc.boolean(),
+    voteGranted: fc.boolean(),
+    committed: fc.option(fc.record({ index, term }), { nil: undefined }),
+  }),
   appendEntries,
   appendEntriesResponse: of('appendEntriesResponse', {
     ...fromTo,
