@@ -221,6 +221,20 @@ test('thesis §6.2: a leader that one of two followers answers stays', () => {
   expect(node.raft.status().role).toBe('leader')
 })
 
+test('thesis §4.2.3: a node that may not campaign does not protect the leader any longer for it', () => {
+  const configuration = simpleConfiguration([id(2), id(3)], [id(1)])
+  const node = new OneNode(recoveredLog([], { currentTerm: term(1) }), { configuration })
+  node.receive(append({ from: id(2), term: term(1) }))
+  const { electionTimeoutTicks } = node.options
+  node.tick(electionTimeoutTicks)
+  const preVote = voteRequest({ from: id(3), term: term(2), preVote: true })
+  for (let ticks = 0; ticks < 3 * electionTimeoutTicks; ticks++) {
+    expect(sentOf(node.receive(preVote)), `after ${ticks} ticks more`).toMatchObject([{ voteGranted: true }])
+    node.tick()
+  }
+  expect(node.raft.status().role).toBe('follower')
+})
+
 test('a learner never campaigns', () => {
   const node = new OneNode(undefined, { configuration: simpleConfiguration([id(2), id(3)], [id(1)]) })
   expect(node.tick(100)).toEqual([])

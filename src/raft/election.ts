@@ -13,7 +13,8 @@ export function tickElection(core: Core): void {
   core.electionElapsedTicks++
   if (core.electionElapsedTicks < core.randomizedTimeoutTicks) askAgain(core)
   else if (mayCampaign(core)) campaign(core)
-  else core.resetElectionTimer()
+  // Not from zero: that would count as having heard the leader, and this node would protect a dead one (§4.2.3).
+  else core.expectElectionWithin(core.options.electionTimeoutTicks)
 }
 
 /**
