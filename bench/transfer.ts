@@ -27,7 +27,15 @@ type Load = Worker<TransferJob, Stretch>
 export async function benchTransfer(run: Run): Promise<Report> {
   progress('transfer: starting two PostgreSQL servers and three coordinators')
   const { LocalServers } = await built<typeof localdb>('localdb')
-  await using servers = new LocalServers()
+  const servers = new LocalServers()
+  try {
+    return await benchOn(servers, run)
+  } finally {
+    await servers.close()
+  }
+}
+
+async function benchOn(servers: localdb.LocalServers, run: Run): Promise<Report> {
   const settings = { max_prepared_transactions: String(4 * CALLERS_MAX) }
   const [left, right] = await Promise.all([servers.startPostgres({ settings }), servers.startPostgres({ settings })])
   const urls = [left.url(), right.url()] as const

@@ -7,10 +7,14 @@ requireNode()
 ensureInstalled()
 ensureBuilt()
 
-const bench = spawn(process.execPath, ['--import', 'tsx', join(root, 'bench/main.ts'), ...process.argv.slice(2)], {
-  cwd: root,
-  stdio: 'inherit',
-})
+const bench = spawn(
+  process.execPath,
+  ['--import', 'ts-blank-space/register', join(root, 'bench/main.ts'), ...process.argv.slice(2)],
+  {
+    cwd: root,
+    stdio: 'inherit',
+  },
+)
 // Ctrl-C reaches the whole terminal group: the benchmark cleans up, and this process waits for it.
 process.on('SIGINT', () => {})
 for (const signal of ['SIGTERM', 'SIGHUP']) process.on(signal, () => bench.kill(signal))

@@ -8,7 +8,7 @@ ensureInstalled()
 
 const sim = spawn(
   process.execPath,
-  ['--import', 'tsx', join(root, 'src/sim/mutants/main.ts'), ...process.argv.slice(2)],
+  ['--import', 'ts-blank-space/register', join(root, 'src/sim/mutants/main.ts'), ...process.argv.slice(2)],
   {
     cwd: root,
     stdio: 'inherit',

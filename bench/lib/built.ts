@@ -5,8 +5,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url'
 export const root = fileURLToPath(new URL('../..', import.meta.url))
 
 /**
- * A folder of the built package. What is measured is what users get: loaded through tsx, the same source pays for a
- * function's name each time that a closure is made.
+ * A folder of the built package. What is measured is what users get, not the sources behind a loader.
  *
  * @example
  * const { Concordat } = await built<typeof import('../src/client/index.ts')>('client')

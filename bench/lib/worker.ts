@@ -9,7 +9,7 @@ export class Worker<Job, Result> {
 
   /** @param file beside bench/main.ts */
   constructor(file: string, profile: string | undefined) {
-    const execArgv = ['--import', 'tsx', ...profileFlags(profile)]
+    const execArgv = ['--import', 'ts-blank-space/register', ...profileFlags(profile)]
     this.#child = fork(fileURLToPath(new URL(`../${file}`, import.meta.url)), [], {
       execArgv,
       // Stdout carries our tables.

@@ -116,7 +116,7 @@ export class HuntingGround {
 
   async #simulate(flags: readonly string[]): Promise<{ code: number | null; output: string; errors: string }> {
     const main = join(this.#directory, 'src/sim/cli/main.ts')
-    const child = spawn(process.execPath, ['--import', 'tsx', main, ...flags], {
+    const child = spawn(process.execPath, ['--import', 'ts-blank-space/register', main, ...flags], {
       cwd: this.#directory,
       stdio: ['ignore', 'pipe', 'pipe'],
     })

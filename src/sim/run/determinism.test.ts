@@ -28,7 +28,7 @@ test('one seed decides everything: twice the same run, and different seeds diffe
 test('other processes come to the same, whatever ran in them before', { timeout: PATIENCE_MS }, async () => {
   const here = new Map<number, string>()
   for (const seed of SEEDS) here.set(seed, await fingerprint(seed))
-  const pool = new WorkerPool(2, ['--import', 'tsx'])
+  const pool = new WorkerPool(2, ['--import', 'ts-blank-space/register'])
   const waiting = [...SEEDS, ...SEEDS.toReversed()]
   try {
     await pool.run(
