@@ -1,6 +1,6 @@
 import { assert, ByteWriter } from '../base/index.ts'
 import { type DigestedParts, digestOfParts, partsOf, TransactionSums } from './digest.ts'
-import { type FrozenSlots, OUTCOME_AT, SLOT_WORDS } from './outcome-bucket.ts'
+import { type FrozenSlots, OUTCOME_AT, SLOT_WORDS } from './outcome-slots.ts'
 import {
   BLOCK_HEAD_BYTES,
   BlockType,
@@ -17,7 +17,7 @@ const PIECE_BYTES_MAX = 64 * 1024
 
 /**
  * The ledger as it was at one record, encoded piece by piece (snapshot-format.ts). Records that are applied meanwhile
- * do not change it: the table's slots are shared and copied by whoever changes them, and transactions are values.
+ * do not change it: the tables are frozen and new entries go to others, and transactions are values.
  */
 export class LedgerSnapshot {
   #pieces: Generator<Uint8Array, undefined> | undefined

@@ -72,7 +72,7 @@ export class Ledger {
 
   /**
    * The state as it is now, to be written down piece by piece while records go on being applied. Takes no time to speak
-   * of: the table of finished transactions is shared, and copied in parts where it changes; the open ones are listed.
+   * of: the tables of finished transactions are frozen, and new ones go to others; the open ones are listed.
    */
   freeze(): LedgerSnapshot {
     return new LedgerSnapshot(this.#state)

@@ -2,6 +2,7 @@ import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { makeTxid, Prng, type Txid } from '../base/index.ts'
 import { START_MS, txidOf } from './fixtures.test-support.ts'
+import { type FrozenSlots, OUTCOME_AT, SLOT_WORDS } from './outcome-slots.ts'
 import { BUCKET_SPAN_MS, BUCKETS_MAX, OutcomeTable } from './outcome-table.ts'
 import { NAME_UNITS_MAX, NAMES_MAX, OutcomeWords } from './outcome-word.ts'
 import { TxidKey, textOfWords } from './txid-key.ts'
@@ -68,6 +69,33 @@ test('the table agrees with a map whatever is added and forgotten', () => {
     { numRuns: 200 },
   )
 })
+
+test('what was frozen stays as it was, however often and however much is added afterwards', () => {
+  const prng = new Prng(7)
+  const [table, reference] = [new OutcomeTable(), new ReferenceTable()]
+  const frozen: { readonly slots: readonly FrozenSlots[]; readonly count: number }[] = []
+  // Enough for a bucket to be divided, for its parts to grow, and for tables to be joined.
+  for (let round = 0; round < 12; round++) {
+    for (let i = 0; i < 1500; i++) {
+      const txid = randomTxid(prng, START_MS)
+      table.add(txid, 1 + round, i)
+      reference.add(txid, START_MS, 1 + round, i)
+    }
+    frozen.push({ slots: table.freeze(), count: table.count })
+  }
+  expectSame(table, reference)
+  for (const [round, { slots, count }] of frozen.entries()) {
+    const words = slots.flatMap((each) => wordsIn(each))
+    expect(words.length).toBe(count)
+    expect(Math.max(...words)).toBe(1 + round)
+  }
+})
+
+function wordsIn(slots: FrozenSlots): number[] {
+  const words: number[] = []
+  for (let at = OUTCOME_AT; at < slots.length; at += SLOT_WORDS) if (slots[at] !== 0) words.push(slots[at]!)
+  return words
+}
 
 test('beyond the greatest number of buckets the table still agrees with a map', () => {
   const prng = new Prng(7)

@@ -1,5 +1,6 @@
 import { assert, type Txid } from '../base/index.ts'
-import { type FinishedEntry, type FrozenSlots, OutcomeBucket, txidOfKey } from './outcome-bucket.ts'
+import { type FinishedEntry, OutcomeBucket, txidOfKey } from './outcome-bucket.ts'
+import type { FrozenSlots } from './outcome-slots.ts'
 import { TxidKey } from './txid-key.ts'
 
 /** The txid time that one bucket spans, in milliseconds: 2^13, about eight seconds. */
@@ -115,9 +116,9 @@ export class OutcomeTable {
     }
   }
 
-  /** The slots of every bucket as they are now, without copying them; some are empty. */
+  /** The slots of every bucket as they are now, without copying them. */
   freeze(): FrozenSlots[] {
-    return [...this.#buckets.values(), this.#strays].map((bucket) => bucket.freeze())
+    return [...this.#buckets.values(), this.#strays].flatMap((bucket) => bucket.freeze())
   }
 
   /** Order-independent digest of the entries, in two 32-bit lanes; costs one addition a bucket. */
