@@ -65,7 +65,7 @@ export class LeadershipTransfer {
     return await joined(begun)
   }
 
-  /** Hands over to whoever can take it. @returns true when another node leads within `timeoutMs` */
+  /** Hands over to whoever can take it. @returns true when this node does not lead any longer, within `timeoutMs` */
   async handOver(timeoutMs: number): Promise<boolean> {
     const { clock } = this.#options
     return await new Promise((resolve) => {

@@ -29,7 +29,7 @@ export async function atPath<T>(path: string, use: 'read' | 'written', work: () 
   } catch (cause) {
     if (cause instanceof ConcordatError || !WRONG_PATH.has((cause as NodeJS.ErrnoException).code)) throw cause
     throw new PathUnusableError(
-      `${path} can't be ${use} (${toError(cause).message}); check the path and its rights. Nothing was changed.`,
+      `${path} can't be ${use} (${toError(cause).message}); check the path and its rights. What was there was not changed.`,
       { cause },
     )
   }

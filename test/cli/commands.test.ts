@@ -230,7 +230,7 @@ test('a path that leads nowhere has a code, an advice and no stack', async () =>
     const { code, stdout, stderr } = await concordat([...args, ...(args.includes('--coordinators') ? [] : ['--json'])])
     expect(code, args.join(' ')).toBe(2)
     expect(stderr).toContain(`${path} can't be `)
-    expect(stderr).toMatch(/check the path and its rights\. Nothing was changed\. \[PATH_UNUSABLE\]\n$/)
+    expect(stderr).toMatch(/check the path and its rights\. What was there was not changed\. \[PATH_UNUSABLE\]\n$/)
     expect(stderr).not.toMatch(/^ +at /m)
     if (stdout !== '') expect(jsonError(stdout)).toMatchObject({ code: 'PATH_UNUSABLE', retryable: false })
   }
