@@ -61,7 +61,7 @@ test(`every safety property holds after each step of ${SCHEDULES} random schedul
   ]) {
     expect(marks.get(name) ?? 0, `how often "${name}" happened`).toBeGreaterThan(SCHEDULES / 100)
   }
-  for (const name of ['crashedBeforeInstall', 'crashedAfterInstall', 'snapshotRejected', 'chunkGap']) {
+  for (const name of ['crashedBeforeInstall', 'crashedAfterInstall', 'snapshotRejected', 'chunkGap', 'wordOfCommit']) {
     expect(marks.get(name) ?? 0, `how often "${name}" happened`).toBeGreaterThan(SCHEDULES / 2000)
   }
 }, 600_000)

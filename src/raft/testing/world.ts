@@ -100,6 +100,8 @@ export class WorldNode {
     this.world.onStep?.(this, event, effects)
     // The log is still the one before the step: effects are carried out below.
     conduct.after(event, was, this.log, effects, raft.status())
+    const isRefusal = event.kind === 'receive' && event.message.kind === 'requestVoteResponse'
+    if (isRefusal && raft.status().commitIndex > was.commitIndex) this.world.checks.mark('wordOfCommit')
     for (const effect of effects) this.#carryOut(effect)
     this.world.checks.afterStep(this, was, this.world.nodes)
   }
