@@ -90,16 +90,15 @@ export class LogReader {
     if (blank) return undefined
     const { salt } = this.#store
     const found = findRecord(bytes, bad, segment.base, salt)
-    const leadingZeros = bad === end ? MARK_LEADING_ZEROS : RECORD_LEADING_ZEROS
     if (found !== 'tooMuchWork' && found >= 0) {
-      if (hasLostSector(bytes, bad, found, leadingZeros)) return undefined
+      if (hasLostSector(bytes, end, bad, found)) return undefined
       return this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`, 'behindLastMark')
     }
     const mark = decodeMark(bytes, end, segment.base + end, salt)
     const batchEnd = end + MARK_BYTES + (mark?.bytes ?? 0)
     // Sectors in any order, or a beginning: what was not written still holds the zeros that were there before. The last
     // byte of a batch is none (1.1), so harm within a batch that was written as a whole never looks like a beginning.
-    if (hasLostSector(bytes, bad, batchEnd, leadingZeros) || lengthUpToZeros(bytes) < batchEnd) return undefined
+    if (hasLostSector(bytes, end, bad, batchEnd) || lengthUpToZeros(bytes) < batchEnd) return undefined
     const what = 'bad bytes where a torn write would have left zeros'
     return this.#damage(segment, bad, what, 'behindLastMark')
   }
@@ -217,21 +216,23 @@ function isBlank(bytes: Buffer, from: number, to = bytes.length): boolean {
 }
 
 const SECTOR_BYTES = 512
-/** A mark's length is small and always the same; a record's may be anything below 16 MiB. */
+/** A mark's length is small and always the same: at the end of a sector, so few zeros tell nothing. */
 const MARK_LEADING_ZEROS = 3
-const RECORD_LEADING_ZEROS = 1
 
 /**
  * A disk writes the sectors of one write in any order, so a torn batch may end whole and lack its middle. A lost
- * sector still holds the zeros that were there before. Without such a hole, and with its end in place, a bad batch is
- * damage. (etcd's wal/decoder.go tells a torn entry in the same way.)
+ * sector still holds the zeros that were there before, in all of it that belongs to the batch: that a record begins with
+ * zeros just before its end says nothing. Without such a hole, and with its end in place, a bad batch is damage.
+ * (etcd's wal/decoder.go tells a torn entry in the same way.)
  *
- * @param leadingZeros of what begins at `from`: at the end of a sector, so few zeros tell nothing
+ * @param begin of the batch
+ * @param from where it is bad; sectors before this place are whole
  */
-function hasLostSector(bytes: Buffer, from: number, to: number, leadingZeros: number): boolean {
-  for (let at = from; at < to; ) {
+function hasLostSector(bytes: Buffer, begin: number, from: number, to: number): boolean {
+  const sector = from - (from % SECTOR_BYTES)
+  for (let at = Math.max(begin, sector); at < to; ) {
     const end = Math.min((Math.floor(at / SECTOR_BYTES) + 1) * SECTOR_BYTES, bytes.length)
-    if (end - at > leadingZeros && isBlank(bytes, at, end)) return true
+    if (end - at > MARK_LEADING_ZEROS && isBlank(bytes, at, end)) return true
     at = end
   }
   return false

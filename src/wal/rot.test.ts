@@ -1,7 +1,14 @@
 import { expect, test } from 'vitest'
 import { Batch } from './batch.ts'
 import { DIRECTORY, settle, TextLog, texts } from './fixture.support.ts'
-import { DATA_OFFSET, EMPTY_BATCH_BYTES, MARK_BYTES, SEGMENT_HEADER_BYTES, storeSalt } from './format.ts'
+import {
+  DATA_OFFSET,
+  EMPTY_BATCH_BYTES,
+  MARK_BYTES,
+  RECORD_HEAD_BYTES,
+  SEGMENT_HEADER_BYTES,
+  storeSalt,
+} from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import type { DiskOperation, Fate } from './memory-faults.ts'
 import { opened, Promised, refusalComplaint } from './storage-failures.support.ts'
@@ -104,7 +111,7 @@ test.each([
   ['a record of zeros', '\0'.repeat(20)],
   ['an empty record', ''],
 ])('each flipped bit of a killed log that ends in %s is refused', async (_, last) => {
-  const { disk, at } = await killedLogThatEndsIn(last)
+  const { disk, at } = await killedLog(last)
   const content = disk.contentOf(PATH)
   for (let offset = at; content.subarray(offset).some((byte) => byte !== 0); offset++) {
     for (const bit of range(0, 8)) {
@@ -116,7 +123,7 @@ test.each([
 })
 
 test.each([0, 1, 300])('a write of %i bytes that went astray over the newest batch is refused', async (bytes) => {
-  const { disk, at } = await killedLogThatEndsIn('newest')
+  const { disk, at } = await killedLog('newest')
   const place = { segment: 1, base: 0, size: 8192, offset: 8000 }
   const strayed = new Batch(place, 0, storeSalt('00'.repeat(16)), Buffer.alloc(EMPTY_BATCH_BYTES))
   if (bytes > 0) strayed.add(1, Buffer.alloc(bytes), bytes)
@@ -131,19 +138,21 @@ test.each([0, 1, 300])('a write of %i bytes that went astray over the newest bat
   }
 })
 
-test.each([509, 510, 511])(
-  'a flipped bit is told from a lost sector when the last mark begins at byte %i of a sector',
-  async (place) => {
-    const { disk, at } = await logWhoseLastMarkBeginsAt(place)
+test.each([
+  ['the mark', 0],
+  ['the record', MARK_BYTES],
+  ['the end', MARK_BYTES + RECORD_HEAD_BYTES],
+])('a flipped bit is no lost sector, also when %s of the batch stands at the end of one', async (_, into) => {
+  for (const place of range(505, 512)) {
+    const { disk, at } = await killedLog('', (begin) => (begin + into) % 512 === place)
     const content = disk.contentOf(PATH)
-    for (let offset = at; offset < at + MARK_BYTES; offset++) {
-      if (content[offset] === 0) continue
+    for (let offset = at; content.subarray(offset).some((byte) => byte !== 0); offset++) {
       const rotten = disk.crash(() => 0)
       rotten.rot(PATH, offset, 1 << (offset % 8))
-      expect(await opened(rotten), `byte ${offset}`).toBeInstanceOf(Error)
+      expect(await opened(rotten), `byte ${offset - at}, ${place}`).toBeInstanceOf(Error)
     }
-  },
-)
+  }
+})
 
 test('flipped bits of a spare change nothing, or are refused with their place', async () => {
   const { disk, promised, used } = await specimen('closed')
@@ -273,25 +282,18 @@ test('a failed read at any point of a start is reported, and nothing is changed 
   }
 })
 
-/** A killed log of two batches, and where the second begins. */
-async function killedLogThatEndsIn(last: string): Promise<{ readonly disk: MemoryDisk; readonly at: number }> {
-  const disk = new MemoryDisk()
-  const log = await TextLog.open(disk)
-  await log.append('first')
-  const at = disk.contentOf(PATH).findLastIndex((byte) => byte !== 0) + 1
-  await log.append(last)
-  return { disk: disk.kill(), at }
-}
-
-/** A killed log of two batches, the second of which begins at this byte of some sector. */
-async function logWhoseLastMarkBeginsAt(place: number): Promise<{ readonly disk: MemoryDisk; readonly at: number }> {
+/** A killed log of two batches, and where the second begins: at a place that `isWanted`. */
+async function killedLog(
+  last: string,
+  isWanted: (begin: number) => boolean = () => true,
+): Promise<{ readonly disk: MemoryDisk; readonly at: number }> {
   for (let length = 100; length < 700; length++) {
     const disk = new MemoryDisk()
     const log = await TextLog.open(disk)
     await log.append('x'.repeat(length))
     const at = disk.contentOf(PATH).findLastIndex((byte) => byte !== 0) + 1
-    if (at % 512 !== place) continue
-    await log.append('last')
+    if (!isWanted(at)) continue
+    await log.append(last)
     return { disk: disk.kill(), at }
   }
   throw new Error('no length fits')
