@@ -136,13 +136,13 @@ function grantVote(core: Core, request: RequestVote): void {
 
 /** RequestVote RPC, the candidate's side (§5.2). */
 export function onRequestVoteResponse(core: Core, response: RequestVoteResponse): void {
-  if (response.preVote) {
-    if (core.role !== 'preCandidate') return
-    // An answer to an earlier pre-vote says nothing about this one, unless it is a refusal in our term.
-    if (response.term !== (response.voteGranted ? core.currentTerm + 1 : core.currentTerm)) return
-  } else if (core.role !== 'candidate' || response.term !== core.currentTerm) return
-  if (response.committed !== undefined && takeWordOfCommit(core, response.committed)) return
-  recordVote(core, response.from, response.voteGranted)
+  const { preVote, voteGranted, committed } = response
+  if (core.role !== (preVote ? 'preCandidate' : 'candidate')) return
+  // Also from a node in an earlier term: a pre-vote does not bring it into ours, so no answer of its ever would be.
+  if (committed !== undefined && takeWordOfCommit(core, committed)) return
+  // An answer to an earlier pre-vote says nothing about this one, unless it is a refusal in our term.
+  if (response.term !== (preVote && voteGranted ? core.currentTerm + 1 : core.currentTerm)) return
+  recordVote(core, response.from, voteGranted)
 }
 
 /**

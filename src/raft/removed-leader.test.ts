@@ -80,12 +80,18 @@ test('a leader whose whole group is replaced leads until the old voters are left
   expect(timeoutsOf(gone)).toMatchObject([{ to: 3 }])
 })
 
-test('the voter that stays learns of the removal from the removed one, whose vote it asks for in vain', () => {
+test.each([
+  ['the same', 1],
+  ['an earlier one', 3],
+])('the voter that stays learns of the removal from the removed one, whose term is %s', (_, currentTerm) => {
   const pair = simpleConfiguration(ids(1, 2))
   const left = encodeConfiguration({ configuration: simpleConfiguration(ids(2)), context: new Uint8Array(0) })
   const entries: Entry[] = [{ term: term(1), index: at(1), kind: EntryKind.configuration, data: left }]
   // It died before it heard that its removal of node 1 is committed, and with it what it wrote last.
-  const stays = new OneNode(recoveredLog([1]), { nodeId: id(2), configuration: pair })
+  const stays = new OneNode(recoveredLog([1], { currentTerm: term(currentTerm) }), {
+    nodeId: id(2),
+    configuration: pair,
+  })
   const removed = new OneNode(undefined, { configuration: pair })
   removed.written(removed.receive(append({ entries: [...entries, ...entriesOf([1], 2)], leaderCommit: at(1) })))
   removed.step({ kind: 'unreachable', peer: id(2) })
