@@ -138,6 +138,28 @@ test.each([
   expect(() => leak()).not.toThrow()
 })
 
+test('a connection that breaks while its answer is on the way is refused, not handed over', async () => {
+  const sim = world()
+  const seen: string[] = []
+  sim.spawn({
+    name: 'server',
+    host: 's',
+    main: ({ channels }) => channels.listen('there', () => seen.push('accepted')),
+  })
+  sim.spawn({
+    name: 'client',
+    host: 'c',
+    main: async ({ channels }) => {
+      await channels.connect('there').catch((error: Error) => seen.push(error.message))
+    },
+  })
+  sim.weather.block('s', 'c')
+  sim.after(50, () => sim.weather.reset('s', 'c'))
+  sim.after(100, () => sim.weather.heal())
+  await sim.run(5_000)
+  expect(seen).toEqual(['accepted', 'connect ECONNRESET there'])
+})
+
 test('what escapes from a macrotask, a microtask or a promise fails the run, unless its process is dead', async () => {
   for (const burst of [
     () => {

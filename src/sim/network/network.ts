@@ -266,7 +266,13 @@ export class SimNetwork implements NetworkWeather {
         near.peer = far
         far.peer = near
         this.#channels.add(near).add(far)
-        back.send(() => this.#world.dispatch(process, () => (settle() ? resolve(near) : near.close())))
+        const handOver = (): void => {
+          if (!settle()) near.close()
+          else if (near.isOpen) resolve(near)
+          // It broke while the answer was on its way, and nobody had a handler there yet.
+          else reject(posixError('ECONNRESET', address))
+        }
+        back.send(() => this.#world.dispatch(process, handOver))
         this.#world.dispatch(holder.process, () => holder.onConnection(far))
       })
     })
