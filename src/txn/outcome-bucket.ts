@@ -162,7 +162,8 @@ export class OutcomeBucket {
 const entryHash = new EntryHash()
 
 function joined(tables: readonly OutcomeSlots[]): OutcomeSlots {
-  const all = new OutcomeSlots()
+  // With all its room at once: a table's entries come by their slots, and would crowd the beginning of a smaller one.
+  const all = new OutcomeSlots(tables.reduce((count, table) => count + table.count, 0))
   const key = new TxidKey()
   for (const table of tables) {
     table.visit(key, (word, branchDigest) => {

@@ -28,9 +28,17 @@ export type FrozenSlots = Int32Array
  * Signed words: V8 keeps every int32 unboxed, while a uint32 above 2^31 may become a heap number.
  */
 export class OutcomeSlots {
-  #slots = new Int32Array(SLOTS_MIN * SLOT_WORDS)
-  #mask = SLOTS_MIN - 1
+  #slots: Int32Array
+  #mask: number
   #count = 0
+
+  /** @param expected entries that it has room for from the beginning */
+  constructor(expected = 0) {
+    let slots = SLOTS_MIN
+    while (expected * 4 > slots * 3) slots *= 2
+    this.#slots = new Int32Array(slots * SLOT_WORDS)
+    this.#mask = slots - 1
+  }
 
   get count(): number {
     return this.#count
