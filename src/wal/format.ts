@@ -266,6 +266,11 @@ export function decodeMark(bytes: Buffer, at: number, position: number, salt: nu
   return { syncedUpTo: reader.u53(), bytes: reader.u32(), count: reader.u32() }
 }
 
+/** Whether a batch ends with the record at `at`. */
+export function isEnd(bytes: Buffer, at: number, base: number, salt: number): boolean {
+  return bytes[at + 4] === END_TYPE && recordSize(bytes, at, bytes.length, base + at, salt) === END_BYTES
+}
+
 export function encodeBegin(position: number): Buffer {
   const writer = new ByteWriter(8)
   writer.u53(position)

@@ -5,7 +5,9 @@ import {
   DATA_OFFSET,
   decodeBegin,
   decodeMark,
+  EMPTY_BATCH_BYTES,
   findMark,
+  isEnd,
   MARK_BYTES,
   MARK_TYPE,
   type Mark,
@@ -95,12 +97,19 @@ export class LogReader {
       return this.#damage(segment, bad, `bad bytes, followed by a valid record at byte ${found}`, 'behindLastMark')
     }
     const mark = decodeMark(bytes, end, segment.base + end, salt)
+    if (this.#isWithoutRecords(segment, bytes, end, mark)) return undefined
     const batchEnd = end + MARK_BYTES + (mark?.bytes ?? 0)
     // Sectors in any order, or a beginning: what was not written still holds the zeros that were there before. The last
     // byte of a batch is none (1.1), so harm within a batch that was written as a whole never looks like a beginning.
     if (hasLostSector(bytes, end, bad, batchEnd) || lengthUpToZeros(bytes) < batchEnd) return undefined
     const what = 'bad bytes where a torn write would have left zeros'
     return this.#damage(segment, bad, what, 'behindLastMark')
+  }
+
+  /** Whatever became of a last batch that is a mark and an end and nothing more, nothing is lost with it. */
+  #isWithoutRecords(segment: Segment, bytes: Buffer, at: number, mark: Mark | undefined): boolean {
+    if (lengthUpToZeros(bytes) > at + EMPTY_BATCH_BYTES) return false
+    return mark?.count === 0 || isEnd(bytes, at + MARK_BYTES, segment.base, this.#store.salt)
   }
 
   async #load(segment: Segment): Promise<Buffer> {

@@ -122,6 +122,24 @@ test.each([
   }
 })
 
+test('harm to a last batch that holds no record keeps no log from opening, for nothing is lost with it', async () => {
+  const { disk, at } = await killedLog('last')
+  const idle = await TextLog.open(disk)
+  await idle.wal.close()
+  const closed = disk.kill()
+  const content = closed.contentOf(PATH)
+  const end = content.findLastIndex((byte) => byte !== 0) + 1
+  expect(end - EMPTY_BATCH_BYTES).toBeGreaterThan(at)
+  for (let offset = end - EMPTY_BATCH_BYTES; offset < end; offset++) {
+    for (const bit of range(0, 8)) {
+      const rotten = closed.crash(() => 0)
+      rotten.rot(PATH, offset, 1 << bit)
+      const found = await opened(rotten)
+      expect(found, `bit ${bit} of byte ${offset}`).toEqual(expect.arrayContaining(['last']))
+    }
+  }
+})
+
 test.each([0, 1, 300])('a write of %i bytes that went astray over the newest batch is refused', async (bytes) => {
   const { disk, at } = await killedLog('newest')
   const place = { segment: 1, base: 0, size: 8192, offset: 8000 }
