@@ -128,6 +128,15 @@ export async function settle(): Promise<void> {
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
+/** The disk of a log that holds these texts, and whose process died. */
+export async function diskHolding(texts: readonly string[]): Promise<MemoryDisk> {
+  const disk = new MemoryDisk()
+  const log = await TextLog.open(disk)
+  for (const text of texts) await log.append(text)
+  await settle()
+  return disk.kill()
+}
+
 /** A disk that meets `fate` at operation `index`. */
 export function diskFailingAt(index: number, fate: Fate, options: MemoryDiskOptions = {}): MemoryDisk {
   return new MemoryDisk({ ...options, fate: (operation) => (operation.index === index ? fate : 'done') })

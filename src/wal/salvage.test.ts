@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { DIRECTORY, settle, TextLog, texts } from './fixture.support.ts'
+import { DIRECTORY, diskHolding, settle, TextLog, texts } from './fixture.support.ts'
 import { DATA_OFFSET, MARK_BYTES } from './format.ts'
 import { MemoryDisk } from './memory-disk.ts'
 import { salvageLog } from './salvage.ts'
@@ -8,14 +8,6 @@ const ALL = texts(9, 1300)
 const FIRST = `${DIRECTORY}/000000000001.wal`
 const SECOND = `${DIRECTORY}/000000000002.wal`
 
-async function written(): Promise<MemoryDisk> {
-  const disk = new MemoryDisk()
-  const log = await TextLog.open(disk)
-  for (const text of ALL) await log.append(text)
-  await settle()
-  return disk.kill()
-}
-
 async function salvage(disk: MemoryDisk): Promise<string[]> {
   const read: string[] = []
   await salvageLog(disk, DIRECTORY, ({ payload }) => read.push(payload.toString()))
@@ -23,7 +15,7 @@ async function salvage(disk: MemoryDisk): Promise<string[]> {
 }
 
 test('of a log that is whole everything is read, and no byte is changed', async () => {
-  const disk = await written()
+  const disk = await diskHolding(ALL)
   const before = disk.paths.map((path) => [path, disk.contentOf(path)])
   expect(await salvage(disk)).toEqual(ALL)
   expect(disk.paths.map((path) => [path, disk.contentOf(path)])).toEqual(before)
@@ -35,7 +27,7 @@ test('what is good before and behind a damage is read, and nothing that is bad',
     [FIRST, DATA_OFFSET + MARK_BYTES + 500],
     [SECOND, DATA_OFFSET + MARK_BYTES + 4],
   ] as const) {
-    const disk = await written()
+    const disk = await diskHolding(ALL)
     disk.rot(path, offset, 0x10)
     const read = await salvage(disk)
     expect(read).toHaveLength(ALL.length - 1)
@@ -44,7 +36,7 @@ test('what is good before and behind a damage is read, and nothing that is bad',
 })
 
 test('a file without a header is passed over, and so is one that is missing or too short', async () => {
-  const disk = await written()
+  const disk = await diskHolding(ALL)
   disk.rot(FIRST, 3, 0x10)
   const withoutFirst = await salvage(disk)
   expect(withoutFirst).toEqual(ALL.slice(-withoutFirst.length))

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 import { WalDamagedError } from './errors.ts'
-import { DIRECTORY, IDENTITY, SMALL_SEGMENT_BYTES, settle, TextLog, texts } from './fixture.support.ts'
+import { DIRECTORY, diskHolding, IDENTITY, SMALL_SEGMENT_BYTES, TextLog, texts } from './fixture.support.ts'
 import { DATA_OFFSET } from './format.ts'
 import { makeLog } from './make-log.ts'
 import { MemoryDisk } from './memory-disk.ts'
@@ -9,14 +9,6 @@ import { surveyLog } from './survey.ts'
 const ALL = texts(9, 1300)
 const FIRST = `${DIRECTORY}/000000000001.wal`
 
-async function written(): Promise<MemoryDisk> {
-  const disk = new MemoryDisk()
-  const log = await TextLog.open(disk)
-  for (const text of ALL) await log.append(text)
-  await settle()
-  return disk.kill()
-}
-
 async function survey(disk: MemoryDisk) {
   const read: string[] = []
   const found = await surveyLog(disk, DIRECTORY, ({ payload }) => read.push(payload.toString()))
@@ -24,7 +16,7 @@ async function survey(disk: MemoryDisk) {
 }
 
 test('a look tells whose log it is and what is in it, and changes no byte, not even of a torn end', async () => {
-  const disk = await written()
+  const disk = await diskHolding(ALL)
   disk.overwrite(
     `${DIRECTORY}/000000000004.wal`,
     disk.contentOf(`${DIRECTORY}/000000000004.wal`).fill(7, DATA_OFFSET + 600),
@@ -37,7 +29,7 @@ test('a look tells whose log it is and what is in it, and changes no byte, not e
 })
 
 test('of a damaged log a look reads what is good before the damage, and says where that is', async () => {
-  const disk = await written()
+  const disk = await diskHolding(ALL)
   disk.rot(`${DIRECTORY}/000000000002.wal`, DATA_OFFSET + 7, 0x10)
   const { found, read } = await survey(disk)
   expect(found?.damage).toBeInstanceOf(WalDamagedError)
@@ -47,7 +39,7 @@ test('of a damaged log a look reads what is good before the damage, and says whe
 })
 
 test('an owner is told by any header that is left; without one, or without a log, nobody is', async () => {
-  const disk = await written()
+  const disk = await diskHolding(ALL)
   disk.rot(FIRST, 3, 0x10)
   expect((await survey(disk)).found).toMatchObject({ identity: IDENTITY, damage: { file: FIRST } })
   const empty = new MemoryDisk()
