@@ -2,9 +2,10 @@ import { afterEach, expect, test } from 'vitest'
 import { parseNodeId } from '../base/index.ts'
 import { memoryNetwork } from '../transport/index.ts'
 import { FileDraft, MemoryDisk } from '../wal/index.ts'
-import { eventually, membersOn, Recorder, replicaOptions } from './fleet.support.ts'
+import { eventually, membersOn, replicaOptions } from './fleet.support.ts'
 import { forceNewCluster } from './offline/force-new-cluster.ts'
 import { restoreBackup } from './offline/restore-backup.ts'
+import { Recorder } from './recorder.support.ts'
 import { Replica } from './replica.ts'
 
 // A node that is all of its group, and has no network, is not even woken by a timer: it leads by what it does at its start.

@@ -9,8 +9,8 @@ import {
   type Term,
 } from '../raft/index.ts'
 import { Applier } from './applier.ts'
-import { Recorder } from './fleet.support.ts'
 import { MemberList } from './member-list.ts'
+import { Recorder } from './recorder.support.ts'
 
 const at = (index: number, term: number): SnapshotPosition => ({ index: index as LogIndex, term: term as Term })
 

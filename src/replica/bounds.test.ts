@@ -2,7 +2,8 @@ import { afterEach, expect, test } from 'vitest'
 import type { NodeId } from '../base/index.ts'
 import { memoryNetwork } from '../transport/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, Recorder, replicaOptions } from './fleet.support.ts'
+import { eventually, Fleet, membersOn, replicaOptions } from './fleet.support.ts'
+import { Recorder } from './recorder.support.ts'
 import { Replica } from './replica.ts'
 
 let fleet: Fleet | undefined

@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, test } from 'vitest'
 import type { DecisionLog } from './decision-log.ts'
-import { eventually, Recorder } from './fleet.support.ts'
+import { eventually } from './fleet.support.ts'
+import { Recorder } from './recorder.support.ts'
 
 /** A group of logs under test: one for each node, not started yet. */
 export interface LogGroup {

@@ -2,8 +2,9 @@ import { afterEach, expect, test } from 'vitest'
 import { InvariantError } from '../base/index.ts'
 import { memoryNetwork } from '../transport/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
-import { eventually, membersOn, Recorder, replicaOptions } from './fleet.support.ts'
+import { eventually, membersOn, replicaOptions } from './fleet.support.ts'
 import type { ReplicaTuning } from './options.ts'
+import { Recorder } from './recorder.support.ts'
 import { Replica } from './replica.ts'
 
 // A group of one: everything that needs no peers.

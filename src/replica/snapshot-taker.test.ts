@@ -3,9 +3,10 @@ import { parseNodeId, systemClock } from '../base/index.ts'
 import { type Entry, EntryKind, type LogIndex, type Term, type WriteId } from '../raft/index.ts'
 import { MemoryDisk, type MemoryDiskOptions } from '../wal/index.ts'
 import { Applier } from './applier.ts'
-import { CLUSTER, eventually, Recorder, silentLogger } from './fleet.support.ts'
+import { CLUSTER, eventually, silentLogger } from './fleet.support.ts'
 import { MemberList } from './member-list.ts'
 import { RaftStorage } from './raft-storage.ts'
+import { Recorder } from './recorder.support.ts'
 import { SnapshotTaker } from './snapshot-taker.ts'
 
 const MEMBERS = MemberList.bootstrap([{ nodeId: parseNodeId(1), host: '127.0.0.1', port: 1 }])
