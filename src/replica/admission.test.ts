@@ -1,10 +1,9 @@
 import { afterEach, expect, test } from 'vitest'
-import { type NodeId, parseNodeId } from '../base/index.ts'
-import { type Hello, memoryNetwork, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../transport/index.ts'
+import { parseNodeId } from '../base/index.ts'
+import { type Hello, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../transport/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
-import { CLUSTER, eventually, Fleet, membersOn, TestNode } from './fleet.support.ts'
+import { CLUSTER, eventually, Fleet, TestNode } from './fleet.support.ts'
 
-const disks = new Map<NodeId, MemoryDisk>()
 let fleet: Fleet
 const clones: TestNode[] = []
 
@@ -13,15 +12,10 @@ const id = parseNodeId
 afterEach(async () => {
   await Promise.all(clones.splice(0).map((clone) => clone.stop()))
   await fleet.stopAll()
-  disks.clear()
 })
 
 async function startThree(): Promise<TestNode> {
-  fleet = new Fleet(memoryNetwork(), membersOn([7001, 7002, 7003]), (nodeId) => {
-    const disk = disks.get(nodeId) ?? new MemoryDisk()
-    disks.set(nodeId, disk)
-    return { disk, directory: '/log' }
-  })
+  fleet = new Fleet()
   await fleet.start()
   const leader = await fleet.leader()
   await eventually('all are connected', () =>
@@ -49,7 +43,7 @@ test('NODE_RUNS_TWICE: a copy of a directory that runs at the same time is kept 
     network: fleet.network,
     members,
     nodeId: first.nodeId,
-    disk: await copyOf(disks.get(first.nodeId)!),
+    disk: await copyOf(fleet.diskOf(first.nodeId)),
     directory: '/log',
   })
   clones.push(clone)
@@ -134,13 +128,13 @@ test('one peer that knows a healthy node by a wrong directory keeps it from itse
   await fleet.stop(ids.healthy)
   await fleet.stop(ids.mistaken)
   // This node forgets all: when it meets the id for the first time, a wrong directory has it.
-  disks.set(ids.mistaken, new MemoryDisk())
+  fleet.disks.set(ids.mistaken, new MemoryDisk())
   await fleet.stop(leader.nodeId)
-  disks.set(leader.nodeId, new MemoryDisk())
+  fleet.disks.set(leader.nodeId, new MemoryDisk())
   await fleet.start(ids.mistaken)
   const wrong = helloOf(fleet.nodes.get(ids.mistaken)!, { nodeId: ids.healthy, storeId: 'ee'.repeat(16) })
   expect(codeOf(fleet.nodes.get(ids.mistaken)!, wrong)).toBeUndefined()
-  disks.set(ids.healthy, new MemoryDisk())
+  fleet.disks.set(ids.healthy, new MemoryDisk())
   await fleet.start(leader.nodeId, ids.healthy)
   const found = await fleet.leader()
   await eventually('it is refused', () =>

@@ -1,8 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
-import type { NodeId } from '../base/index.ts'
-import { memoryNetwork } from '../transport/index.ts'
-import { MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
+import { eventually, Fleet, type TestNode } from './fleet.support.ts'
 
 const ENTRY_BYTES = 64 * 1024
 const MIB = 1024 * 1024
@@ -12,12 +9,7 @@ let fleet: Fleet
 afterEach(() => fleet.stopAll())
 
 async function startThree(): Promise<TestNode> {
-  const disks = new Map<NodeId, MemoryDisk>()
-  fleet = new Fleet(memoryNetwork(), membersOn([7001, 7002, 7003]), (nodeId) => {
-    const disk = disks.get(nodeId) ?? new MemoryDisk()
-    disks.set(nodeId, disk)
-    return { disk, directory: '/log' }
-  })
+  fleet = new Fleet()
   await fleet.start()
   return await fleet.leader()
 }

@@ -19,16 +19,12 @@ afterEach(async () => {
 test('a leader whose own disk stands still refuses proposals before they fill its memory', async () => {
   const held: (() => void)[] = []
   let slow: NodeId | undefined
-  const disks = new Map<NodeId, MemoryDisk>()
-  const members = membersOn([7001, 7002, 7003])
-  for (const { nodeId } of members) {
+  const newDisk = (nodeId: NodeId) => {
     const delayWrite = (complete: () => void) => void (slow === nodeId ? held.push(complete) : queueMicrotask(complete))
-    disks.set(nodeId, new MemoryDisk({ delayWrite }))
+    return new MemoryDisk({ delayWrite })
   }
   const uncommittedBytesMax = 64 * 1024
-  fleet = new Fleet(memoryNetwork(), members, (nodeId) => ({ disk: disks.get(nodeId)!, directory: '/log' }), {
-    uncommittedBytesMax,
-  })
+  fleet = new Fleet({ tuning: { uncommittedBytesMax }, newDisk })
   await fleet.start()
   const leader = await fleet.leader()
   slow = leader.nodeId

@@ -1,8 +1,7 @@
 import { expect, test } from 'vitest'
-import { type NodeId, Prng } from '../base/index.ts'
-import { memoryNetwork } from '../transport/index.ts'
+import { Prng } from '../base/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
+import { eventually, Fleet, type TestNode } from './fleet.support.ts'
 
 /** Crashes of one run; each tears whatever its disk had under way. */
 const CRASHES = 12
@@ -25,15 +24,11 @@ test.each([
   { seed: 6, snapshots: SNAPSHOTS },
 ])('crashes at random places lose nothing that any node applied ($seed, $snapshots)', async ({ seed, snapshots }) => {
   const prng = new Prng(seed)
-  const disks = new Map<NodeId, MemoryDisk>()
   // A write takes a moment, so that a crash finds some under way.
   const slow = { delayWrite: (complete: () => void) => void setTimeout(complete, 1) }
-  const members = membersOn([7001, 7002, 7003])
-  for (const { nodeId } of members) disks.set(nodeId, new MemoryDisk(slow))
   const timing = { heartbeatMs: 20, electionTimeoutMs: 120 }
   const tuning = { ...timing, segmentBytesMax: 16 * 1024, cacheBytesMax: 8192, ...snapshots }
-  const diskOf = (nodeId: NodeId) => ({ disk: disks.get(nodeId)!, directory: '/log' })
-  const fleet = new Fleet(memoryNetwork(), members, diskOf, tuning)
+  const fleet = new Fleet({ tuning, newDisk: () => new MemoryDisk(slow) })
   const history = new History()
   let proposals = 0
 
@@ -45,11 +40,7 @@ test.each([
     }
   }
   const crash = async (node: TestNode): Promise<void> => {
-    disks.set(
-      node.nodeId,
-      disks.get(node.nodeId)!.crash((bound) => prng.below(bound), slow),
-    )
-    await fleet.stop(node.nodeId)
+    await fleet.crash(node.nodeId, (bound) => prng.below(bound), slow)
     history.check(node)
   }
 
@@ -62,7 +53,7 @@ test.each([
       await crash(victim)
       // Sometimes a second one, or all: then nobody is left who could know better.
       if (prng.chance(0.3)) for (const node of fleet.running.slice(prng.below(2))) await crash(node)
-      const away = members.map(({ nodeId }) => nodeId).filter((nodeId) => !fleet.nodes.has(nodeId))
+      const away = fleet.members.map(({ nodeId }) => nodeId).filter((nodeId) => !fleet.nodes.has(nodeId))
       await fleet.start(...away)
     }
     const last = await fleet.leader()

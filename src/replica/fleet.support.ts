@@ -3,12 +3,13 @@ import {
   type Hello,
   type Listener,
   listen,
+  memoryNetwork,
   type Network,
   PROTOCOL_MAJOR,
   type Rejected,
   type Welcome,
 } from '../transport/index.ts'
-import type { Disk } from '../wal/index.ts'
+import { type Disk, type Draw, MemoryDisk, type MemoryDiskOptions } from '../wal/index.ts'
 import type { Member, ReplicaOptions, ReplicaTuning } from './options.ts'
 import { Recorder } from './recorder.support.ts'
 import { Replica } from './replica.ts'
@@ -139,41 +140,65 @@ export function membersOn(ports: readonly number[]): Member[] {
   return ports.map((port, at) => ({ nodeId: parseNodeId(at + 1), host: '127.0.0.1', port }))
 }
 
-/** Several nodes that can be stopped and started again on what they left. */
+/** Members 1…count, on ports 7001 and up. */
+export function membersUpTo(count: number): Member[] {
+  return membersOn(Array.from({ length: count }, (_, at) => 7001 + at))
+}
+
+export interface FleetOptions {
+  /** What it begins with. Default: nodes 1, 2 and 3. */
+  readonly members?: readonly Member[]
+  readonly tuning?: Partial<ReplicaTuning>
+  /** Where each of them has its log. Default: /log. */
+  readonly directory?: string
+  /** Default: one of its own. */
+  readonly network?: Network
+  /** The disk on which a node starts first. Default: an empty one that never fails. */
+  readonly newDisk?: (nodeId: NodeId) => MemoryDisk
+}
+
+/** Several nodes, each on a disk of its own, that can be stopped and started again on what they left. */
 export class Fleet {
   readonly nodes = new Map<NodeId, TestNode>()
+  /** A test may give a node that is stopped another disk. */
+  readonly disks = new Map<NodeId, MemoryDisk>()
   readonly members: readonly Member[]
   readonly network: Network
   readonly tuning: Partial<ReplicaTuning>
+  readonly directory: string
   /** What single nodes are opened with. */
   readonly more = new Map<NodeId, Partial<ReplicaOptions>>()
   /** Nodes that were not there from the beginning. */
   readonly joined: Member[] = []
-  readonly #diskOf: (nodeId: NodeId) => { readonly disk: Disk; readonly directory: string }
+  readonly #newDisk: (nodeId: NodeId) => MemoryDisk
 
-  constructor(
-    network: Network,
-    members: readonly Member[],
-    diskOf: (nodeId: NodeId) => { readonly disk: Disk; readonly directory: string },
-    tuning: Partial<ReplicaTuning> = {},
-  ) {
-    this.network = network
-    this.members = members
-    this.tuning = tuning
-    this.#diskOf = diskOf
+  constructor(options: FleetOptions = {}) {
+    this.members = options.members ?? membersUpTo(3)
+    this.network = options.network ?? memoryNetwork()
+    this.tuning = options.tuning ?? {}
+    this.directory = options.directory ?? '/log'
+    this.#newDisk = options.newDisk ?? (() => new MemoryDisk())
   }
 
   get running(): readonly TestNode[] {
     return [...this.nodes.values()]
   }
 
+  /** The disk of a node, or the one that it will start on. */
+  diskOf(nodeId: NodeId): MemoryDisk {
+    const disk = this.disks.get(nodeId) ?? this.#newDisk(nodeId)
+    this.disks.set(nodeId, disk)
+    return disk
+  }
+
   async start(...numbers: number[]): Promise<void> {
     const ids = numbers.length === 0 ? this.members.map((member) => member.nodeId) : numbers.map(parseNodeId)
     for (const nodeId of ids) {
-      const { network, tuning } = this
+      const { network, tuning, directory } = this
       const members = [...this.members, ...this.joined.filter((member) => member.nodeId === nodeId)]
       const more = this.more.get(nodeId) ?? {}
-      this.nodes.set(nodeId, await TestNode.start({ network, members, tuning, more, nodeId, ...this.#diskOf(nodeId) }))
+      const disk = this.diskOf(nodeId)
+      this.nodes.set(nodeId, await TestNode.start({ network, members, tuning, more, nodeId, disk, directory }))
     }
   }
 
@@ -190,6 +215,12 @@ export class Fleet {
     const node = this.nodes.get(nodeId)
     this.nodes.delete(nodeId)
     await node?.stop()
+  }
+
+  /** The power of a node goes: what was synced is left, and of the rest what `draw` keeps. Its next disk has `options`. */
+  async crash(nodeId: NodeId, draw: Draw = () => 0, options: MemoryDiskOptions = {}): Promise<void> {
+    this.disks.set(nodeId, this.diskOf(nodeId).crash(draw, options))
+    await this.stop(nodeId)
   }
 
   async stopAll(): Promise<void> {

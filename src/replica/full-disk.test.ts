@@ -1,9 +1,8 @@
 import { afterEach, expect, test } from 'vitest'
 import type { NodeId } from '../base/index.ts'
 import type { AppendEntries, RaftMessage } from '../raft/index.ts'
-import { memoryNetwork } from '../transport/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
+import { eventually, Fleet, type TestNode } from './fleet.support.ts'
 
 const SEGMENT_BYTES = 32 * 1024
 
@@ -19,18 +18,15 @@ afterEach(async () => {
 })
 
 async function startThree(cacheBytesMax = 1024 * 1024): Promise<TestNode> {
-  const disks = new Map<NodeId, MemoryDisk>()
-  const members = membersOn([7001, 7002, 7003])
-  for (const { nodeId } of members) {
+  const newDisk = (nodeId: NodeId) => {
     const options = { capacityBytes: Number.POSITIVE_INFINITY }
     capacities.set(nodeId, options)
-    disks.set(nodeId, new MemoryDisk(options))
+    return new MemoryDisk(options)
   }
-  const tuning = { segmentBytesMax: SEGMENT_BYTES, cacheBytesMax }
-  fleet = new Fleet(memoryNetwork(), members, (nodeId) => ({ disk: disks.get(nodeId)!, directory: '/log' }), tuning)
+  fleet = new Fleet({ tuning: { segmentBytesMax: SEGMENT_BYTES, cacheBytesMax }, newDisk })
   sent.length = 0
   const tap = { opened() {}, stepped() {}, sent: (message: RaftMessage) => void sent.push(message) }
-  for (const { nodeId } of members) fleet.more.set(nodeId, { tap })
+  for (const { nodeId } of fleet.members) fleet.more.set(nodeId, { tap })
   await fleet.start()
   return await fleet.leader()
 }

@@ -1,8 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
 import { type NodeId, Prng } from '../base/index.ts'
-import { memoryNetwork } from '../transport/index.ts'
-import { MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
+import { eventually, Fleet, type TestNode } from './fleet.support.ts'
 
 // Whole nodes: a follower that is far behind dies at each operation on its disk while it gets a snapshot, installs it,
 // goes on with entries, and takes snapshots of its own. So does a leader that sends and takes them.
@@ -19,18 +17,12 @@ const OFTEN = {
   electionTimeoutMs: 100,
 }
 
-const disks = new Map<NodeId, MemoryDisk>()
 let fleet: Fleet
 
-afterEach(async () => {
-  await fleet.stopAll()
-  disks.clear()
-})
+afterEach(() => fleet.stopAll())
 
 async function startThree(): Promise<TestNode> {
-  const members = membersOn([7001, 7002, 7003])
-  for (const { nodeId } of members) disks.set(nodeId, new MemoryDisk())
-  fleet = new Fleet(memoryNetwork(), members, (nodeId) => ({ disk: disks.get(nodeId)!, directory: '/log' }), OFTEN)
+  fleet = new Fleet({ tuning: OFTEN })
   await fleet.start()
   return fleet.leader()
 }
@@ -81,8 +73,8 @@ test.each([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])(
       await loadUntilCut(leader)
       const fuse = new Fuse()
       fuse.left = number * ROUNDS + round
-      const dying = disks.get(victim)!.crash((bound) => prng.below(bound), fuse.options)
-      disks.set(victim, dying)
+      await fleet.crash(victim, (bound) => prng.below(bound), fuse.options)
+      const dying = fleet.diskOf(victim)
       const started = await fleet.start(victim).then(
         () => true,
         () => false,
@@ -91,10 +83,7 @@ test.each([0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15])(
         await eventually('it died, or is through', () => dying.dead || isThrough(fleet.nodes.get(victim)!, leader))
         await fleet.stop(victim)
       }
-      disks.set(
-        victim,
-        dying.crash((bound) => prng.below(bound)),
-      )
+      await fleet.crash(victim, (bound) => prng.below(bound))
       await fleet.start(victim)
       const node = fleet.nodes.get(victim)!
       await equal(node, leader)
@@ -124,7 +113,7 @@ test.each([0, 1, 2, 3, 4, 5])(
       await fleet.stop(away)
       await loadUntilCut(leader)
       fuses.get(leader.nodeId)!.left = (round * 6 + number) * 2
-      const dying = disks.get(leader.nodeId)!
+      const dying = fleet.diskOf(leader.nodeId)
       await restart(away, prng, fuses)
       // The disk has enough to do: a snapshot that is sent, and others that are taken.
       while (!dying.dead && leader.recorder.leads) await load(leader, 10)
@@ -143,8 +132,6 @@ test.each([0, 1, 2, 3, 4, 5])(
 async function restart(nodeId: NodeId, prng: Prng, fuses: Map<NodeId, Fuse>): Promise<void> {
   const fuse = new Fuse()
   fuses.set(nodeId, fuse)
-  const after = disks.get(nodeId)!.crash((bound) => prng.below(bound), fuse.options)
-  await fleet.stop(nodeId)
-  disks.set(nodeId, after)
+  await fleet.crash(nodeId, (bound) => prng.below(bound), fuse.options)
   await fleet.start(nodeId)
 }

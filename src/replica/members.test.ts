@@ -1,42 +1,19 @@
 import { afterEach, expect, test } from 'vitest'
 import { type NodeId, parseNodeId } from '../base/index.ts'
-import { type MemoryNetwork, memoryNetwork } from '../transport/index.ts'
-import { MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
+import { eventually, Fleet, membersUpTo, type TestNode } from './fleet.support.ts'
 import type { MembersRequest } from './members-request.ts'
 import type { ReplicaTuning } from './options.ts'
 
-const disks = new Map<NodeId, MemoryDisk>()
-let network: MemoryNetwork
 let fleet: Fleet
 
 const id = parseNodeId
 
-afterEach(async () => {
-  await fleet.stopAll()
-  disks.clear()
-})
-
-function diskOf(nodeId: NodeId): MemoryDisk {
-  const disk = disks.get(nodeId) ?? new MemoryDisk()
-  disks.set(nodeId, disk)
-  return disk
-}
+afterEach(() => fleet.stopAll())
 
 async function start(count: number, tuning: Partial<ReplicaTuning> = {}): Promise<TestNode> {
-  network = memoryNetwork()
-  const ports = Array.from({ length: count }, (_, at) => 7001 + at)
-  fleet = new Fleet(network, membersOn(ports), (nodeId) => ({ disk: diskOf(nodeId), directory: '/log' }), tuning)
+  fleet = new Fleet({ members: membersUpTo(count), tuning })
   await fleet.start()
   return await fleet.leader()
-}
-
-async function crash(node: TestNode): Promise<void> {
-  disks.set(
-    node.nodeId,
-    diskOf(node.nodeId).crash(() => 0),
-  )
-  await fleet.stop(node.nodeId)
 }
 
 /** Asks whoever leads, again and again while it may pass by itself. */
@@ -86,7 +63,7 @@ test('a node joins as a learner, gets everything, and is promoted; then it votes
   leader.propose('after')
   await fleet.applied(2)
   // Two of four crash: without the new node's vote nothing could be decided.
-  await crash(fleet.followers(leader).find(({ nodeId }) => nodeId !== 4)!)
+  await fleet.crash(fleet.followers(leader).find(({ nodeId }) => nodeId !== 4)!.nodeId)
   leader.propose('three of four')
   await eventually('applied', () => fleet.nodes.get(id(4))!.recorder.applied.includes('three of four'))
   expect(fleet.running.flatMap(({ fatal }) => fatal)).toEqual([])
@@ -101,7 +78,7 @@ test('a node that waits to be added never campaigns, and its directory remembers
   expect(before.replica.members().members).toEqual([])
   await change({ kind: 'add', ...joiner })
   await allSee({ 1: 'voter', 2: 'voter', 3: 'voter', 4: 'learner' })
-  await crash(before)
+  await fleet.crash(before.nodeId)
   // The flag is gone from its configuration; what the log says counts.
   fleet.more.delete(id(4))
   await fleet.start(4)
@@ -147,7 +124,7 @@ test('a removed follower hears of it, stops by itself, and disturbs nobody', asy
 test('a node that was removed while it was away hears NODE_REMOVED when it comes back', async () => {
   const leader = await start(3)
   const gone = fleet.followers(leader)[0]!
-  await crash(gone)
+  await fleet.crash(gone.nodeId)
   await change({ kind: 'remove', nodeId: gone.nodeId })
   await fleet.start(gone.nodeId)
   const back = fleet.nodes.get(gone.nodeId)!
@@ -177,7 +154,7 @@ test('a dead voter is replaced in one step, and the whole fleet is exchanged, no
     [2, 5],
     [3, 6],
   ] as const) {
-    await crash(fleet.nodes.get(id(old))!)
+    await fleet.crash(id(old))
     const joiner = await fleet.join(fresh, 7000 + fresh)
     await change({ kind: 'add', ...joiner })
     await change({ kind: 'promote', nodeId: id(fresh), replaces: id(old) })
@@ -193,7 +170,7 @@ test('a dead voter is replaced in one step, and the whole fleet is exchanged, no
 test('a follower that slept through the exchange of everybody else is found by those it has never heard of', async () => {
   await start(3)
   const sleeper = fleet.nodes.get(id(3))!
-  await crash(sleeper)
+  await fleet.crash(sleeper.nodeId)
   for (const fresh of [4, 5]) {
     const joiner = await fleet.join(fresh, 7000 + fresh)
     await change({ kind: 'add', ...joiner })
@@ -228,7 +205,7 @@ test('a member that moved is dialled at its new address', async () => {
 test('what would leave too few living voters is refused, unless somebody says why', async () => {
   const leader = await start(3)
   const [alive, dead] = fleet.followers(leader) as [TestNode, TestNode]
-  await crash(dead)
+  await fleet.crash(dead.nodeId)
   await eventually('it is known to be dead', () =>
     leader.replica.members().members.some(({ nodeId, alive: answers }) => nodeId === dead.nodeId && answers === false),
   )
@@ -278,7 +255,7 @@ test('two changes at once: the second is told to wait', async () => {
 
 test('a change whose leader loses its majority has an unknown outcome', async () => {
   const leader = await start(3)
-  for (const follower of fleet.followers(leader)) await crash(follower)
+  for (const follower of fleet.followers(leader)) await fleet.crash(follower.nodeId)
   const request = { kind: 'add', nodeId: id(4), host: '127.0.0.1', port: 7004 } as const
   // The leader sees at once that nobody is connected.
   await expect(leader.replica.changeMembers(request)).rejects.toMatchObject({ code: 'MEMBERS_QUORUM_UNSAFE' })

@@ -1,27 +1,16 @@
 import { afterEach, expect, test } from 'vitest'
 import { type NodeId, parseNodeId } from '../base/index.ts'
-import { memoryNetwork } from '../transport/index.ts'
-import { MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
+import { eventually, Fleet, membersUpTo, type TestNode } from './fleet.support.ts'
 
 // Releases of protocol 1.0 know no transfer, no forwarded reads, no changes of members and no snapshots. Nodes that
 // speak it here are of today's release and hold themselves back; test/compat has what a real one left on disk.
 
-const disks = new Map<NodeId, MemoryDisk>()
 let fleet: Fleet
 
-afterEach(async () => {
-  await fleet.stopAll()
-  disks.clear()
-})
+afterEach(() => fleet.stopAll())
 
 async function start(...minors: readonly number[]): Promise<TestNode> {
-  const members = membersOn(minors.map((_, at) => 7001 + at))
-  fleet = new Fleet(memoryNetwork(), members, (nodeId) => {
-    const disk = disks.get(nodeId) ?? new MemoryDisk()
-    disks.set(nodeId, disk)
-    return { disk, directory: '/log' }
-  })
+  fleet = new Fleet({ members: membersUpTo(minors.length) })
   for (const [at, protocolMinor] of minors.entries()) fleet.more.set(parseNodeId(at + 1), { protocolMinor })
   await fleet.start()
   const leader = await fleet.leader()

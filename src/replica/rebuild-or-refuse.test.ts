@@ -1,9 +1,8 @@
 import { afterEach, expect, test } from 'vitest'
-import { type NodeId, parseNodeId } from '../base/index.ts'
+import { parseNodeId } from '../base/index.ts'
 import { EntryKind } from '../raft/index.ts'
-import { memoryNetwork } from '../transport/index.ts'
-import { MemoryDisk, salvageLog } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
+import { type MemoryDisk, salvageLog } from '../wal/index.ts'
+import { eventually, Fleet, membersUpTo, type TestNode } from './fleet.support.ts'
 import type { MembersRequest } from './members-request.ts'
 import { forceNewCluster } from './offline/force-new-cluster.ts'
 import type { ReplicaTuning } from './options.ts'
@@ -25,23 +24,12 @@ const OFTEN: Partial<ReplicaTuning> = {
   tailBytes: 4096,
 }
 
-const disks = new Map<NodeId, MemoryDisk>()
 let fleet: Fleet
 
-afterEach(async () => {
-  await fleet.stopAll()
-  disks.clear()
-})
-
-function diskOf(nodeId: NodeId): MemoryDisk {
-  const disk = disks.get(nodeId) ?? new MemoryDisk()
-  disks.set(nodeId, disk)
-  return disk
-}
+afterEach(() => fleet.stopAll())
 
 async function start(count: number, tuning: Partial<ReplicaTuning>): Promise<TestNode> {
-  const members = membersOn(Array.from({ length: count }, (_, at) => 7001 + at))
-  fleet = new Fleet(memoryNetwork(), members, (nodeId) => ({ disk: diskOf(nodeId), directory: LOG }), tuning)
+  fleet = new Fleet({ members: membersUpTo(count), tuning, directory: LOG })
   await fleet.start()
   return await fleet.leader()
 }
@@ -79,7 +67,8 @@ async function forceAlone(): Promise<void> {
 }
 
 function force() {
-  return forceNewCluster({ disk: diskOf(SELF), directory: LOG, endpoint: undefined, payloads: [], reason: 'it burnt' })
+  const disk = fleet.diskOf(SELF)
+  return forceNewCluster({ disk, directory: LOG, endpoint: undefined, payloads: [], reason: 'it burnt' })
 }
 
 /** The others were removed, one after the other. */
@@ -90,14 +79,14 @@ async function shrinkToOne(): Promise<void> {
 }
 
 function contents(): readonly (readonly [string, string])[] {
-  const disk = diskOf(SELF)
+  const disk = fleet.diskOf(SELF)
   const kept = disk.paths.filter((path) => /\.(wal|snap)$/.test(path))
   return kept.map((path) => [path, disk.contentOf(path).toString('base64')])
 }
 
 /** Harms a file that ends so, the first or the last of them. */
 function rot(suffix: string, which: 0 | -1, offset: number): void {
-  const disk = diskOf(SELF)
+  const disk = fleet.diskOf(SELF)
   const files = disk.paths.filter((path) => path.startsWith(`${LOG}/`) && path.endsWith(suffix))
   // Files of nothing but zeros are spares.
   const used = files.filter(
@@ -148,7 +137,7 @@ test.each([
   await become()
   await load(50)
   await fleet.stopAll()
-  const whole = diskOf(SELF)
+  const whole = fleet.diskOf(SELF)
   const files = whole.paths.filter((path) => path.startsWith(`${LOG}/`) && path.endsWith('.wal'))
   const forcedAt = await lastConfigurationAt(whole)
   let refused = 0
@@ -159,7 +148,7 @@ test.each([
       // A crash of a quiet disk is a copy of it.
       const disk = whole.crash(() => 0)
       disk.rot(file, offset, 0x10)
-      disks.set(SELF, disk)
+      fleet.disks.set(SELF, disk)
       const code = await fleet.start(SELF).then(
         () => undefined,
         (error) => error.code,

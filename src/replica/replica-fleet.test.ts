@@ -1,42 +1,17 @@
 import { afterEach, expect, test } from 'vitest'
-import { type NodeId, parseClusterId, parseNodeId } from '../base/index.ts'
-import { type Hello, memoryNetwork, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../transport/index.ts'
+import { parseClusterId, parseNodeId } from '../base/index.ts'
+import { type Hello, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../transport/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
-import { CLUSTER, eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
-import type { ReplicaTuning } from './options.ts'
+import { CLUSTER, eventually, Fleet, type FleetOptions, type TestNode } from './fleet.support.ts'
 
-const disks = new Map<NodeId, MemoryDisk>()
 let fleet: Fleet
 
-afterEach(async () => {
-  await fleet.stopAll()
-  disks.clear()
-})
+afterEach(() => fleet.stopAll())
 
-async function startThree(tuning: Partial<ReplicaTuning> = {}): Promise<TestNode> {
-  fleet = new Fleet(
-    memoryNetwork(),
-    membersOn([7001, 7002, 7003]),
-    (nodeId) => ({ disk: diskOf(nodeId), directory: '/log' }),
-    tuning,
-  )
+async function startThree(options: FleetOptions = {}): Promise<TestNode> {
+  fleet = new Fleet(options)
   await fleet.start()
   return fleet.leader()
-}
-
-function diskOf(nodeId: NodeId): MemoryDisk {
-  const disk = disks.get(nodeId) ?? new MemoryDisk()
-  disks.set(nodeId, disk)
-  return disk
-}
-
-/** The power goes: only what was synced is left. */
-async function crash(node: TestNode): Promise<void> {
-  disks.set(
-    node.nodeId,
-    diskOf(node.nodeId).crash(() => 0),
-  )
-  await fleet.stop(node.nodeId)
 }
 
 function proposeMany(leader: TestNode, count: number, prefix: string, size = 0): string[] {
@@ -53,7 +28,7 @@ test('when the leader crashes another one leads and keeps everything that was ap
   }
   // More is under way when the power goes: it may survive or not, but what was applied must.
   proposeMany(first, 20, 'late-')
-  await crash(first)
+  await fleet.crash(first.nodeId)
   const acknowledged = first.recorder.applied
   const second = await fleet.leader()
   expect(second.nodeId).not.toBe(first.nodeId)
@@ -69,11 +44,11 @@ test("an old leader's tail that no majority has is overwritten", async () => {
   proposeMany(old, 5, 'kept-')
   await fleet.applied(5)
   const others = fleet.followers(old)
-  for (const other of others) await crash(other)
+  for (const other of others) await fleet.crash(other.nodeId)
   const before = old.replica.status().raft.lastIndex
   proposeMany(old, 50, 'tail-')
   await eventually('the tail is durable', () => old.replica.identity().durableIndex === before + 50)
-  await crash(old)
+  await fleet.crash(old.nodeId)
   await fleet.start(...others.map(({ nodeId }) => nodeId))
   const leader = await fleet.leader()
   proposeMany(leader, 10, 'new-')
@@ -83,7 +58,7 @@ test("an old leader's tail that no majority has is overwritten", async () => {
   for (const { recorder } of fleet.running)
     expect(recorder.applied.filter((text) => text.startsWith('tail-'))).toEqual([])
   // And it stays so after it is read from disk again.
-  await crash(fleet.nodes.get(old.nodeId)!)
+  await fleet.crash(old.nodeId)
   await fleet.start(old.nodeId)
   await fleet.applied(15)
   expect(fleet.nodes.get(old.nodeId)!.recorder.applied).toEqual(leader.recorder.applied)
@@ -91,9 +66,9 @@ test("an old leader's tail that no majority has is overwritten", async () => {
 })
 
 test('a follower that was away catches up with entries that its leader has only on disk', async () => {
-  const leader = await startThree({ cacheBytesMax: 4096, messageBytesMax: 8192 })
+  const leader = await startThree({ tuning: { cacheBytesMax: 4096, messageBytesMax: 8192 } })
   const away = fleet.followers(leader)[0]!
-  await crash(away)
+  await fleet.crash(away.nodeId)
   for (let round = 0; round < 10; round++) {
     proposeMany(leader, 200, `r${round}-`, 100)
     await eventually('applied', () => leader.recorder.applied.length === (round + 1) * 200)
@@ -106,7 +81,7 @@ test('a follower that was away catches up with entries that its leader has only 
 test('a leader that lost its majority refuses read barriers and proposals, and says so', async () => {
   const leader = await startThree()
   const pending: Promise<void>[] = []
-  for (const follower of fleet.followers(leader)) await crash(follower)
+  for (const follower of fleet.followers(leader)) await fleet.crash(follower.nodeId)
   pending.push(leader.replica.readBarrier())
   await expect(pending[0]).rejects.toMatchObject({ code: 'NOT_LEADER', retryable: true })
   expect(leader.recorder.leads).toBe(false)
@@ -127,8 +102,8 @@ test('NODE_STORE_CHANGED: a node with an empty directory under a known id is kep
   const leader = await startThree()
   const victim = fleet.followers(leader)[0]!
   const storeId = victim.replica.identity().storeId
-  await crash(victim)
-  disks.set(victim.nodeId, new MemoryDisk())
+  await fleet.crash(victim.nodeId)
+  fleet.disks.set(victim.nodeId, new MemoryDisk())
   await fleet.start(victim.nodeId)
   const impostor = fleet.nodes.get(victim.nodeId)!
   await eventually('it ended', () => impostor.fatal.length > 0)
@@ -162,12 +137,9 @@ test('NODE_STORE_OLD: a copy of the directory from before is kept out, and ends'
   const victim = fleet.followers(leader)[0]!
   proposeMany(leader, 10, 'early-')
   await fleet.applied(10)
-  await crash(victim)
-  const copy = diskOf(victim.nodeId).crash(() => 0)
-  disks.set(
-    victim.nodeId,
-    diskOf(victim.nodeId).crash(() => 0),
-  )
+  await fleet.crash(victim.nodeId)
+  const copy = fleet.diskOf(victim.nodeId).crash(() => 0)
+  await fleet.crash(victim.nodeId)
   await fleet.start(victim.nodeId)
   proposeMany(leader, 10, 'later-')
   await fleet.applied(20)
@@ -177,7 +149,7 @@ test('NODE_STORE_OLD: a copy of the directory from before is kept out, and ends'
     () => !isWelcome(leader, { ...helloOf(victim).node!, durableIndex: last - 1 }),
   )
   await fleet.stop(victim.nodeId)
-  disks.set(victim.nodeId, copy)
+  fleet.disks.set(victim.nodeId, copy)
   await fleet.start(victim.nodeId)
   const old = fleet.nodes.get(victim.nodeId)!
   await eventually('it ended', () => old.fatal.length > 0)
@@ -188,19 +160,19 @@ test('NODE_STORE_OLD: a copy of the directory from before is kept out, and ends'
 test('a node may rightly come back without a tail that it acknowledged but that was never committed', async () => {
   let slow: MemoryDisk | undefined
   const held: (() => void)[] = []
-  for (const { nodeId } of membersOn([7001, 7002, 7003])) {
-    const disk = new MemoryDisk({
+  const newDisk = () => {
+    const disk: MemoryDisk = new MemoryDisk({
       delayWrite: (complete) => (slow === disk ? held.push(complete) : queueMicrotask(complete)),
     })
-    disks.set(nodeId, disk)
+    return disk
   }
-  const leader = await startThree()
+  const leader = await startThree({ newDisk })
   proposeMany(leader, 10, 'p')
   await fleet.applied(10)
   const [away, peer] = fleet.followers(leader) as [TestNode, TestNode]
-  await crash(away)
+  await fleet.crash(away.nodeId)
   // Now the leader's own disk stands still: what the one follower acknowledges is no majority.
-  slow = diskOf(leader.nodeId)
+  slow = fleet.diskOf(leader.nodeId)
   proposeMany(leader, 10, 'tail-')
   const { commitIndex } = leader.replica.status().raft
   await eventually('it was acknowledged', () =>

@@ -1,11 +1,9 @@
 import { afterEach, expect, test } from 'vitest'
 import { type NodeId, parseNodeId } from '../base/index.ts'
-import { memoryNetwork } from '../transport/index.ts'
-import { MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
+import type { MemoryDisk } from '../wal/index.ts'
+import { eventually, Fleet, membersUpTo, type TestNode } from './fleet.support.ts'
 import type { ReplicaTuning } from './options.ts'
 
-const disks = new Map<NodeId, MemoryDisk>()
 let fleet: Fleet
 
 /** Snapshots come every hundred entries, and little log stays behind them. */
@@ -21,35 +19,12 @@ const OFTEN: Partial<ReplicaTuning> = {
   electionTimeoutMs: 150,
 }
 
-afterEach(async () => {
-  await fleet?.stopAll()
-  disks.clear()
-})
-
-function diskOf(nodeId: NodeId): MemoryDisk {
-  const disk = disks.get(nodeId) ?? new MemoryDisk()
-  disks.set(nodeId, disk)
-  return disk
-}
+afterEach(() => fleet?.stopAll())
 
 async function startThree(tuning: Partial<ReplicaTuning> = {}): Promise<TestNode> {
-  fleet = new Fleet(
-    memoryNetwork(),
-    membersOn([7001, 7002, 7003]),
-    (nodeId) => ({ disk: diskOf(nodeId), directory: '/log' }),
-    { ...OFTEN, ...tuning },
-  )
+  fleet = new Fleet({ tuning: { ...OFTEN, ...tuning } })
   await fleet.start()
   return fleet.leader()
-}
-
-/** The power goes: only what was synced is left. */
-async function crash(node: TestNode): Promise<void> {
-  disks.set(
-    node.nodeId,
-    diskOf(node.nodeId).crash(() => 0),
-  )
-  await fleet.stop(node.nodeId)
 }
 
 let proposed = 0
@@ -100,7 +75,7 @@ test('the log is cut behind snapshots, and a restart begins at the newest', asyn
   expect(before.snapshot).toMatchObject({ index: expect.any(Number), bytes: expect.any(Number) })
   expect(before.raft.baseIndex).toBeLessThanOrEqual(before.snapshot!.index)
   const applied = [...leader.recorder.applied]
-  for (const node of fleet.running) await crash(node)
+  for (const node of fleet.running) await fleet.crash(node.nodeId)
   await fleet.start()
   await allEqual()
   for (const { recorder } of fleet.running) {
@@ -113,7 +88,7 @@ test('a follower that is too far behind gets a snapshot and goes on from there, 
   const leader = await startThree()
   await load(leader, 50)
   const away = fleet.followers(leader)[0]!
-  await crash(away)
+  await fleet.crash(away.nodeId)
   await load(leader, 500)
   await compacted(leader, 300)
   await fleet.start(away.nodeId)
@@ -126,7 +101,7 @@ test('a follower within the tail gets entries, not a snapshot', async () => {
   const leader = await startThree({ tailEntries: 1000, tailBytes: 1024 * 1024 })
   await load(leader, 50)
   const away = fleet.followers(leader)[0]!
-  await crash(away)
+  await fleet.crash(away.nodeId)
   await load(leader, 500)
   await eventually('a snapshot was taken', () => snapshotIndexOf(leader) > 400)
   await fleet.start(away.nodeId)
@@ -135,17 +110,12 @@ test('a follower within the tail gets entries, not a snapshot', async () => {
 })
 
 test('two followers at once get snapshots, and both catch up', async () => {
-  fleet = new Fleet(
-    memoryNetwork(),
-    membersOn([7001, 7002, 7003, 7004, 7005]),
-    (nodeId) => ({ disk: diskOf(nodeId), directory: '/log' }),
-    OFTEN,
-  )
+  fleet = new Fleet({ members: membersUpTo(5), tuning: OFTEN })
   await fleet.start()
   const leader = await fleet.leader()
   await load(leader, 50)
   const away = fleet.followers(leader).slice(0, 2)
-  for (const node of away) await crash(node)
+  for (const node of away) await fleet.crash(node.nodeId)
   await load(leader, 500)
   await compacted(leader, 300)
   await fleet.start(...away.map(({ nodeId }) => nodeId))
@@ -219,8 +189,8 @@ test.each([
   await load(leader, 500)
   const victim = fleet.followers(leader)[0]!
   await compacted(victim, 300)
-  await crash(victim)
-  await damage(diskOf(victim.nodeId))
+  await fleet.crash(victim.nodeId)
+  await damage(fleet.diskOf(victim.nodeId))
   await load(leader, 50)
   await fleet.start(victim.nodeId)
   const back = fleet.nodes.get(victim.nodeId)!
@@ -229,7 +199,7 @@ test.each([
   await rebuilt(victim.nodeId)
   await allEqual()
   // And that is remembered.
-  await crash(back)
+  await fleet.crash(back.nodeId)
   await fleet.start(victim.nodeId)
   expect(fleet.nodes.get(victim.nodeId)!.replica.status().raft.doubtful).toBe(false)
   await allEqual()
@@ -244,10 +214,10 @@ test('a leader whose newest snapshot rots takes another one for the follower tha
   const leader = await startThree()
   await load(leader, 50)
   const away = fleet.followers(leader)[0]!
-  await crash(away)
+  await fleet.crash(away.nodeId)
   await load(leader, 500)
   await compacted(leader, 300)
-  for (const path of await snapshotPaths(diskOf(leader.nodeId))) rot(diskOf(leader.nodeId), path)
+  for (const path of await snapshotPaths(fleet.diskOf(leader.nodeId))) rot(fleet.diskOf(leader.nodeId), path)
   await fleet.start(away.nodeId)
   await load(leader, 10)
   await allEqual()
@@ -258,13 +228,16 @@ test('a snapshot goes on where it was when the follower starts again', async () 
   const leader = await startThree({ snapshotChunkBytes: 1000 })
   await load(leader, 50)
   const away = fleet.followers(leader)[0]!
-  await crash(away)
+  await fleet.crash(away.nodeId)
   await load(leader, 1000, 400)
   await compacted(leader, 800)
   let received = 0
   for (let restart = 0; restart < 3; restart++) {
     // Its process dies, and its disk is slow: it stays in the midst of the snapshot.
-    disks.set(away.nodeId, diskOf(away.nodeId).kill({ delayWrite: (complete) => void setTimeout(complete, 2) }))
+    fleet.disks.set(
+      away.nodeId,
+      fleet.diskOf(away.nodeId).kill({ delayWrite: (complete) => void setTimeout(complete, 2) }),
+    )
     await fleet.start(away.nodeId)
     expect(await receivedBytes(away.nodeId)).toBeGreaterThanOrEqual(received)
     const wanted = received + 20_000
@@ -276,24 +249,19 @@ test('a snapshot goes on where it was when the follower starts again', async () 
     received = await receivedBytes(away.nodeId)
   }
   expect(received).toBeGreaterThan(60_000)
-  disks.set(away.nodeId, diskOf(away.nodeId).kill())
+  fleet.disks.set(away.nodeId, fleet.diskOf(away.nodeId).kill())
   await fleet.start(away.nodeId)
   await allEqual()
 })
 
 async function receivedBytes(nodeId: NodeId): Promise<number> {
-  const disk = diskOf(nodeId)
+  const disk = fleet.diskOf(nodeId)
   const draft = (await disk.list('/log/snapshots')).find((name) => name.endsWith('.draft'))
   return draft === undefined ? 0 : disk.contentOf(`/log/snapshots/${draft}`).length
 }
 
 test('as long as a member speaks a version without snapshots, no log is cut', async () => {
-  fleet = new Fleet(
-    memoryNetwork(),
-    membersOn([7001, 7002, 7003]),
-    (nodeId) => ({ disk: diskOf(nodeId), directory: '/log' }),
-    OFTEN,
-  )
+  fleet = new Fleet({ tuning: OFTEN })
   fleet.more.set(parseNodeId(3), { protocolMinor: 0 })
   await fleet.start()
   const leader = await fleet.leader()
@@ -310,12 +278,7 @@ test('as long as a member speaks a version without snapshots, no log is cut', as
 })
 
 test('a member that nobody met yet may speak that version: before the first cut everybody must be met', async () => {
-  fleet = new Fleet(
-    memoryNetwork(),
-    membersOn([7001, 7002, 7003]),
-    (nodeId) => ({ disk: diskOf(nodeId), directory: '/log' }),
-    OFTEN,
-  )
+  fleet = new Fleet({ tuning: OFTEN })
   fleet.more.set(parseNodeId(3), { protocolMinor: 0 })
   await fleet.start(1)
   await fleet.start(2)

@@ -1,8 +1,6 @@
 import { afterEach, expect, test } from 'vitest'
-import type { NodeId } from '../base/index.ts'
-import { memoryNetwork } from '../transport/index.ts'
-import { type DiskOperation, MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, TestNode } from './fleet.support.ts'
+import type { DiskOperation } from '../wal/index.ts'
+import { eventually, Fleet, TestNode } from './fleet.support.ts'
 
 // When a node says that it has stopped, its lock is gone, and its directory may be another process's.
 
@@ -18,13 +16,9 @@ const OFTEN = {
   electionTimeoutMs: 100,
 }
 
-const disks = new Map<NodeId, MemoryDisk>()
 let fleet: Fleet
 
-afterEach(async () => {
-  await fleet.stopAll()
-  disks.clear()
-})
+afterEach(() => fleet.stopAll())
 
 /** A disk that holds up the operations that are chosen, until it is told to go on. */
 class Gate {
@@ -54,9 +48,7 @@ class Gate {
 }
 
 async function startThree(): Promise<TestNode> {
-  const members = membersOn([7001, 7002, 7003])
-  for (const { nodeId } of members) disks.set(nodeId, new MemoryDisk())
-  fleet = new Fleet(memoryNetwork(), members, (nodeId) => ({ disk: disks.get(nodeId)!, directory: '/log' }), OFTEN)
+  fleet = new Fleet({ tuning: OFTEN })
   await fleet.start()
   return fleet.leader()
 }
@@ -89,10 +81,7 @@ test('a node that stops while it clears up behind an installed snapshot touches 
   // Its own snapshot comes first, then the leader's.
   const isInstalled = () => fleet.nodes.get(victim)?.recorder.restores === 2
   const gate = new Gate(({ kind, path }) => kind === 'remove' && path.endsWith('.snap') && isInstalled())
-  disks.set(
-    victim,
-    disks.get(victim)!.crash(() => 0, gate.options),
-  )
+  await fleet.crash(victim, () => 0, gate.options)
   await fleet.start(victim)
   await eventually('it removes the old one', () => gate.held.length > 0)
   const before = await stopHeld(() => fleet.stop(victim), gate)
@@ -113,7 +102,7 @@ test('a node that stops while it reads its snapshot reads no further, and its st
     if (kind === 'open' && path.endsWith('.snap')) opened++
     return opened === 2 && kind === 'read' && path.endsWith('.snap')
   })
-  const disk = disks.get(victim)!.crash(() => 0, gate.options)
+  const disk = fleet.diskOf(victim).crash(() => 0, gate.options)
   const node = await TestNode.open({ members, network, tuning, nodeId: victim, disk, directory: '/log' })
   const starting = node.replica.start(node.recorder)
   await eventually('it reads', () => gate.held.length > 0)

@@ -1,10 +1,8 @@
 import { afterEach, expect, test } from 'vitest'
-import { type NodeId, parseNodeId } from '../base/index.ts'
-import { memoryNetwork } from '../transport/index.ts'
+import { parseNodeId } from '../base/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from './fleet.support.ts'
+import { eventually, Fleet, membersUpTo, type TestNode } from './fleet.support.ts'
 
-const disks = new Map<NodeId, MemoryDisk>()
 /** Whose disk takes writes and does not complete them. */
 let stalled: MemoryDisk | undefined
 let held: (() => void)[] = []
@@ -13,18 +11,16 @@ let fleet: Fleet
 afterEach(async () => {
   resume()
   await fleet.stopAll()
-  disks.clear()
 })
 
 async function start(count = 3): Promise<TestNode> {
-  const members = membersOn(Array.from({ length: count }, (_, at) => 7001 + at))
-  for (const { nodeId } of members) {
+  const newDisk = () => {
     const disk: MemoryDisk = new MemoryDisk({
       delayWrite: (complete) => (stalled === disk ? held.push(complete) : queueMicrotask(complete)),
     })
-    disks.set(nodeId, disk)
+    return disk
   }
-  fleet = new Fleet(memoryNetwork(), members, (nodeId) => ({ disk: disks.get(nodeId)!, directory: '/log' }))
+  fleet = new Fleet({ members: membersUpTo(count), newDisk })
   await fleet.start()
   return await fleet.leader()
 }
@@ -73,7 +69,7 @@ test('while the leadership is handed over proposals wait, and if nobody takes it
   const leader = await start()
   const [heir] = fleet.followers(leader) as [TestNode]
   // The heir is alive, but what it acknowledges is held up: it never has the whole log.
-  stalled = disks.get(heir.nodeId)
+  stalled = fleet.diskOf(heir.nodeId)
   leader.propose('before')
   await eventually('the heir lacks it', () =>
     leader.replica
@@ -111,7 +107,7 @@ test('a leader whose disk stands still hands over, and what it could not write i
   const leader = await start()
   leader.propose('early')
   await fleet.applied(1)
-  stalled = disks.get(leader.nodeId)
+  stalled = fleet.diskOf(leader.nodeId)
   leader.propose('late')
   const heir = await eventually('another leads', () => fleet.followers(leader).find(({ recorder }) => recorder.leads))
   expect(leader.recorder.leads).toBe(false)

@@ -1,8 +1,7 @@
 import { afterEach, expect, test } from 'vitest'
-import { type NodeId, parseNodeId } from '../../base/index.ts'
-import { memoryNetwork } from '../../transport/index.ts'
-import { MemoryDisk, type MemoryDiskOptions } from '../../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from '../fleet.support.ts'
+import { parseNodeId } from '../../base/index.ts'
+import type { MemoryDiskOptions } from '../../wal/index.ts'
+import { eventually, Fleet, type TestNode } from '../fleet.support.ts'
 import type { ReplicaTuning } from '../options.ts'
 import { type Forced, type ForceOptions, forceNewCluster } from './force-new-cluster.ts'
 import { inspectDirectory } from './inspect.ts'
@@ -18,27 +17,12 @@ const OFTEN: Partial<ReplicaTuning> = {
   tailBytes: 4096,
 }
 
-const disks = new Map<NodeId, MemoryDisk>()
 let fleet: Fleet
 
-afterEach(async () => {
-  await fleet?.stopAll()
-  disks.clear()
-})
-
-function diskOf(nodeId: NodeId): MemoryDisk {
-  const disk = disks.get(nodeId) ?? new MemoryDisk()
-  disks.set(nodeId, disk)
-  return disk
-}
+afterEach(() => fleet?.stopAll())
 
 async function startThree(tuning: Partial<ReplicaTuning> = {}): Promise<TestNode> {
-  const place = (nodeId: NodeId) => ({ disk: diskOf(nodeId), directory: DIRECTORY })
-  fleet = new Fleet(memoryNetwork(), membersOn([7001, 7002, 7003]), place, {
-    heartbeatMs: 20,
-    electionTimeoutMs: 150,
-    ...tuning,
-  })
+  fleet = new Fleet({ tuning: { heartbeatMs: 20, electionTimeoutMs: 150, ...tuning }, directory: DIRECTORY })
   await fleet.start()
   return fleet.leader()
 }
@@ -54,7 +38,7 @@ function texts(count: number, prefix = 'p'): string[] {
 
 function force(over: Partial<ForceOptions> = {}): Promise<Forced> {
   return forceNewCluster({
-    disk: diskOf(SURVIVOR),
+    disk: fleet.diskOf(SURVIVOR),
     directory: DIRECTORY,
     endpoint: undefined,
     payloads: [],
@@ -67,7 +51,7 @@ test('a look at a stopped node tells whose it is, how far it is and who its memb
   const leader = await startThree()
   await propose(leader, texts(3))
   await fleet.stopAll()
-  const report = await inspectDirectory(diskOf(SURVIVOR), DIRECTORY)
+  const report = await inspectDirectory(fleet.diskOf(SURVIVOR), DIRECTORY)
   expect(report).toMatchObject({
     clusterId: 'trips',
     nodeId: 2,
@@ -127,7 +111,7 @@ test('entries at the end that nobody knew to be committed become committed', asy
   leader.propose('alone')
   await eventually('it is on disk', () => leader.replica.identity().durableIndex >= 4)
   await fleet.stop(leader.nodeId)
-  const disk = diskOf(leader.nodeId)
+  const disk = fleet.diskOf(leader.nodeId)
   const before = await inspectDirectory(disk, DIRECTORY)
   await force({ disk })
   await fleet.start(leader.nodeId)
@@ -139,7 +123,7 @@ test('the directory is copied as it was, before anything in it changes', async (
   const leader = await startThree(OFTEN)
   for (let round = 0; round < 5; round++) await propose(leader, texts(50, `${round}.`))
   await fleet.stopAll()
-  const disk = diskOf(SURVIVOR)
+  const disk = fleet.diskOf(SURVIVOR)
   const worth = disk.paths.filter((path) => path.startsWith(`${DIRECTORY}/`) && /\.(wal|snap)$/.test(path))
   const before = worth.map((path) => [path, disk.contentOf(path)] as const)
   const { copy } = await force()
@@ -152,7 +136,7 @@ test('of a damaged log all that can be read before the damage is kept', async ()
   const leader = await startThree({ segmentBytesMax: 64 * 1024 })
   for (let round = 0; round < 4; round++) await propose(leader, texts(50, `${round}.`))
   await fleet.stopAll()
-  const disk = diskOf(SURVIVOR)
+  const disk = fleet.diskOf(SURVIVOR)
   disk.rot(`${DIRECTORY}/000000000001.wal`, 20_000, 0x10)
   const { before, after } = await force({ payloads: [Buffer.from('guarded')] })
   expect(before.logDamage?.code).toBe('WAL_DAMAGED')
@@ -170,7 +154,7 @@ test('a log that was compacted behind a snapshot which is lost can not be recove
   for (let round = 0; round < 5; round++) await propose(leader, texts(50, `${round}.`))
   await eventually('node 2 compacted', () => fleet.nodes.get(SURVIVOR)!.replica.status().raft.baseIndex > 0)
   await fleet.stopAll()
-  const disk = diskOf(SURVIVOR)
+  const disk = fleet.diskOf(SURVIVOR)
   for (const path of disk.paths) if (path.endsWith('.snap')) disk.rot(path, 100, 0x01)
   const before = disk.paths
   await expect(force()).rejects.toMatchObject({ code: 'RECOVERY_REFUSED' })
@@ -181,7 +165,7 @@ test('a crash at any step leaves a directory that can be recovered again, with n
   const leader = await startThree({ segmentBytesMax: SMALL })
   await propose(leader, texts(3))
   await fleet.stopAll()
-  const begin = diskOf(SURVIVOR)
+  const begin = fleet.diskOf(SURVIVOR)
   let steps = 0
   for (let ended = false; !ended; steps++) {
     let met = false

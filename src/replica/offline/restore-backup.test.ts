@@ -2,7 +2,7 @@ import { afterEach, expect, test } from 'vitest'
 import { parseNodeId } from '../../base/index.ts'
 import { memoryNetwork } from '../../transport/index.ts'
 import { FileDraft, MemoryDisk, type MemoryDiskOptions, WalNotEmptyError } from '../../wal/index.ts'
-import { eventually, Fleet, membersOn, type TestNode } from '../fleet.support.ts'
+import { eventually, Fleet, type TestNode } from '../fleet.support.ts'
 import { BackupReading } from './backup-file.ts'
 import { type RestoreOptions, restoreBackup } from './restore-backup.ts'
 
@@ -19,10 +19,7 @@ afterEach(async () => {
 })
 
 async function startThree(): Promise<TestNode> {
-  const tuning = { heartbeatMs: 20, electionTimeoutMs: 150 }
-  const disks = new Map(membersOn([1, 2, 3]).map(({ nodeId }) => [nodeId, new MemoryDisk()]))
-  const place = (nodeId: typeof NEW) => ({ disk: disks.get(nodeId)!, directory: '/log' })
-  fleet = new Fleet(network, membersOn([7001, 7002, 7003]), place, tuning)
+  fleet = new Fleet({ network, tuning: { heartbeatMs: 20, electionTimeoutMs: 150 } })
   await fleet.start()
   const leader = await fleet.leader()
   for (let n = 0; n < 300; n++) leader.propose(`p${n}`.padEnd(500, '.'))
@@ -58,7 +55,7 @@ function restore(disk: MemoryDisk, over: Partial<RestoreOptions> = {}) {
 
 async function startRestored(disk: MemoryDisk, nodeId = NEW): Promise<TestNode> {
   const members = [{ nodeId, host: '127.0.0.1', port: 7011 }]
-  restored = new Fleet(network, members, () => ({ disk, directory: '/data/log' }))
+  restored = new Fleet({ network, members, newDisk: () => disk, directory: '/data/log' })
   await restored.start(nodeId)
   return restored.leader()
 }
