@@ -10,6 +10,8 @@ import {
   type Welcome,
 } from '../transport/index.ts'
 import { type Disk, type Draw, MemoryDisk, type MemoryDiskOptions } from '../wal/index.ts'
+import type { ChangeOptions } from './member-changes.ts'
+import type { MembersRequest } from './members-request.ts'
 import type { Member, ReplicaOptions, ReplicaTuning } from './options.ts'
 import { Recorder } from './recorder.support.ts'
 import { Replica } from './replica.ts'
@@ -145,6 +147,8 @@ export function membersUpTo(count: number): Member[] {
   return membersOn(Array.from({ length: count }, (_, at) => 7001 + at))
 }
 
+const PASSING_REFUSALS = ['MEMBERS_NOT_READY', 'MEMBERS_NOT_CAUGHT_UP', 'MEMBERS_CHANGE_PENDING', 'NOT_LEADER']
+
 export interface FleetOptions {
   /** What it begins with. Default: nodes 1, 2 and 3. */
   readonly members?: readonly Member[]
@@ -229,6 +233,20 @@ export class Fleet {
 
   leader(): Promise<TestNode> {
     return eventually('a leader serves', () => this.running.find((node) => node.recorder.leads))
+  }
+
+  /** Asks whoever leads to change the members, again and again while a refusal may pass by itself. */
+  async changeMembers(request: MembersRequest, options: ChangeOptions = {}): Promise<void> {
+    for (;;) {
+      const leader = await this.leader()
+      try {
+        await leader.replica.changeMembers(request, options)
+        return
+      } catch (error) {
+        if (!PASSING_REFUSALS.includes((error as { readonly code: string }).code)) throw error
+        await new Promise((resolve) => setTimeout(resolve, 20))
+      }
+    }
   }
 
   followers(leader: TestNode): TestNode[] {

@@ -16,23 +16,6 @@ async function start(count: number, tuning: Partial<ReplicaTuning> = {}): Promis
   return await fleet.leader()
 }
 
-/** Asks whoever leads, again and again while it may pass by itself. */
-async function change(request: MembersRequest, reason?: string): Promise<void> {
-  const options = reason === undefined ? {} : { force: { reason } }
-  for (;;) {
-    const leader = await fleet.leader()
-    try {
-      await leader.replica.changeMembers(request, options)
-      return
-    } catch (error) {
-      const { code } = error as { readonly code: string }
-      if (!['MEMBERS_NOT_READY', 'MEMBERS_NOT_CAUGHT_UP', 'MEMBERS_CHANGE_PENDING', 'NOT_LEADER'].includes(code))
-        throw error
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
-}
-
 async function refusal(request: MembersRequest): Promise<{ readonly code: string; readonly nodes: readonly NodeId[] }> {
   const leader = await fleet.leader()
   return await leader.replica.changeMembers(request).then(
@@ -55,10 +38,10 @@ test('a node joins as a learner, gets everything, and is promoted; then it votes
   const leader = await start(3)
   leader.propose('before')
   const joiner = await fleet.join(4, 7004)
-  await change({ kind: 'add', ...joiner })
+  await fleet.changeMembers({ kind: 'add', ...joiner })
   await allSee({ 1: 'voter', 2: 'voter', 3: 'voter', 4: 'learner' })
   await fleet.applied(1)
-  await change({ kind: 'promote', nodeId: id(4) })
+  await fleet.changeMembers({ kind: 'promote', nodeId: id(4) })
   await allSee({ 1: 'voter', 2: 'voter', 3: 'voter', 4: 'voter' })
   leader.propose('after')
   await fleet.applied(2)
@@ -76,7 +59,7 @@ test('a node that waits to be added never campaigns, and its directory remembers
   await new Promise((resolve) => setTimeout(resolve, 700))
   expect(before.replica.status().raft).toMatchObject({ role: 'follower', currentTerm: 0 })
   expect(before.replica.members().members).toEqual([])
-  await change({ kind: 'add', ...joiner })
+  await fleet.changeMembers({ kind: 'add', ...joiner })
   await allSee({ 1: 'voter', 2: 'voter', 3: 'voter', 4: 'learner' })
   await fleet.crash(before.nodeId)
   // The flag is gone from its configuration; what the log says counts.
@@ -90,8 +73,8 @@ test('a node that waits to be added never campaigns, and its directory remembers
 
 test('a learner that is gone for good is removed, and its id is never used again', async () => {
   await start(3)
-  await change({ kind: 'add', nodeId: id(9), host: '127.0.0.1', port: 7009 })
-  await change({ kind: 'remove', nodeId: id(9) })
+  await fleet.changeMembers({ kind: 'add', nodeId: id(9), host: '127.0.0.1', port: 7009 })
+  await fleet.changeMembers({ kind: 'remove', nodeId: id(9) })
   await allSee({ 1: 'voter', 2: 'voter', 3: 'voter' })
   expect((await fleet.leader()).replica.members().retired).toEqual([9])
   expect(await refusal({ kind: 'add', nodeId: id(9), host: '127.0.0.1', port: 7009 })).toMatchObject({
@@ -103,7 +86,7 @@ test('a learner that is gone for good is removed, and its id is never used again
 test('a removed follower hears of it, stops by itself, and disturbs nobody', async () => {
   const leader = await start(3)
   const gone = fleet.followers(leader)[0]!
-  await change({ kind: 'remove', nodeId: gone.nodeId })
+  await fleet.changeMembers({ kind: 'remove', nodeId: gone.nodeId })
   await eventually('it knows', () => gone.replica.status().removed)
   const { currentTerm } = leader.replica.status().raft
   await new Promise((resolve) => setTimeout(resolve, 700))
@@ -125,7 +108,7 @@ test('a node that was removed while it was away hears NODE_REMOVED when it comes
   const leader = await start(3)
   const gone = fleet.followers(leader)[0]!
   await fleet.crash(gone.nodeId)
-  await change({ kind: 'remove', nodeId: gone.nodeId })
+  await fleet.changeMembers({ kind: 'remove', nodeId: gone.nodeId })
   await fleet.start(gone.nodeId)
   const back = fleet.nodes.get(gone.nodeId)!
   await eventually('it knows', () => back.replica.status().removed)
@@ -156,8 +139,8 @@ test('a dead voter is replaced in one step, and the whole fleet is exchanged, no
   ] as const) {
     await fleet.crash(id(old))
     const joiner = await fleet.join(fresh, 7000 + fresh)
-    await change({ kind: 'add', ...joiner })
-    await change({ kind: 'promote', nodeId: id(fresh), replaces: id(old) })
+    await fleet.changeMembers({ kind: 'add', ...joiner })
+    await fleet.changeMembers({ kind: 'promote', nodeId: id(fresh), replaces: id(old) })
     ;(await fleet.leader()).propose(`without ${old}`)
     await fleet.applied(1 + old)
   }
@@ -173,11 +156,11 @@ test('a follower that slept through the exchange of everybody else is found by t
   await fleet.crash(sleeper.nodeId)
   for (const fresh of [4, 5]) {
     const joiner = await fleet.join(fresh, 7000 + fresh)
-    await change({ kind: 'add', ...joiner })
-    await change({ kind: 'promote', nodeId: id(fresh) })
+    await fleet.changeMembers({ kind: 'add', ...joiner })
+    await fleet.changeMembers({ kind: 'promote', nodeId: id(fresh) })
   }
   for (const old of [1, 2]) {
-    await change({ kind: 'remove', nodeId: id(old) })
+    await fleet.changeMembers({ kind: 'remove', nodeId: id(old) })
     await fleet.stop(id(old))
   }
   ;(await fleet.leader()).propose('news')
@@ -191,7 +174,7 @@ test('a member that moved is dialled at its new address', async () => {
   const moved = fleet.followers(leader)[0]!
   await fleet.stop(moved.nodeId)
   const member = { nodeId: moved.nodeId, host: '127.0.0.1', port: 7020 }
-  await change({ kind: 'add', ...member })
+  await fleet.changeMembers({ kind: 'add', ...member })
   await allSee({ 1: 'voter', 2: 'voter', 3: 'voter' })
   expect(leader.replica.addressOf(moved.nodeId)).toBe('127.0.0.1:7020')
   fleet.joined.push(member)
@@ -214,11 +197,12 @@ test('what would leave too few living voters is refused, unless somebody says wh
     nodes: [dead.nodeId],
   })
   expect(leader.replica.members().version).toBe(0)
-  await change({ kind: 'remove', nodeId: dead.nodeId })
+  await fleet.changeMembers({ kind: 'remove', nodeId: dead.nodeId })
   expect(leader.replica.members().forcedBecause).toBeUndefined()
   await fleet.join(4, 7004)
-  await change({ kind: 'add', nodeId: id(4), host: '127.0.0.1', port: 7004 })
-  await change({ kind: 'promote', nodeId: id(4) }, 'rehearsal of the disaster plan')
+  await fleet.changeMembers({ kind: 'add', nodeId: id(4), host: '127.0.0.1', port: 7004 })
+  const force = { reason: 'rehearsal of the disaster plan' }
+  await fleet.changeMembers({ kind: 'promote', nodeId: id(4) }, { force })
   await eventually('all know why', () =>
     fleet.running.every(({ replica }) => replica.members().forcedBecause === 'rehearsal of the disaster plan'),
   )
@@ -235,7 +219,7 @@ test('a request that does not fit is refused, each with its code, and nothing ch
   expect(await codeOf({ kind: 'remove', nodeId: id(7) })).toBe('MEMBERS_UNKNOWN_MEMBER')
   expect(await codeOf({ kind: 'replaceAll', voters: [], learners: [] })).toBe('MEMBERS_MALFORMED')
   const away = { nodeId: id(8), host: '127.0.0.1', port: 7008 }
-  await change({ kind: 'add', ...away })
+  await fleet.changeMembers({ kind: 'add', ...away })
   expect(await codeOf({ kind: 'promote', nodeId: id(8) })).toBe('MEMBERS_NOT_CAUGHT_UP')
   const follower = fleet.followers(leader)[0]!
   await expect(follower.replica.changeMembers({ kind: 'remove', nodeId: id(8) })).rejects.toMatchObject({
@@ -266,7 +250,7 @@ test('a change whose leader loses its majority has an unknown outcome', async ()
 test('five voters become three others in one joint change', async () => {
   await start(5)
   const six = await fleet.join(6, 7006)
-  await change({ kind: 'add', ...six })
+  await fleet.changeMembers({ kind: 'add', ...six })
   const leader = await fleet.leader()
   const staying = [
     leader.nodeId,
@@ -274,7 +258,7 @@ test('five voters become three others in one joint change', async () => {
   ].slice(0, 2)
   const voters = [...staying.map((nodeId) => fleet.members.find((member) => member.nodeId === nodeId)!), six]
   await eventually('the learner has it all', () => leader.replica.members().members.every(({ lag }) => lag === 0))
-  await change({ kind: 'replaceAll', voters, learners: [] })
+  await fleet.changeMembers({ kind: 'replaceAll', voters, learners: [] })
   const roles = Object.fromEntries([...staying, 6].sort((a, b) => a - b).map((nodeId) => [nodeId, 'voter']))
   await allSee(
     roles,

@@ -3,7 +3,6 @@ import { parseNodeId } from '../base/index.ts'
 import { EntryKind } from '../raft/index.ts'
 import { type MemoryDisk, salvageLog } from '../wal/index.ts'
 import { eventually, Fleet, membersUpTo, type TestNode } from './fleet.support.ts'
-import type { MembersRequest } from './members-request.ts'
 import { forceNewCluster } from './offline/force-new-cluster.ts'
 import type { ReplicaTuning } from './options.ts'
 import { decodeEntries, RecordType } from './records.ts'
@@ -43,22 +42,6 @@ async function load(count: number): Promise<void> {
   }
 }
 
-/** Asks whoever leads, again and again while it may pass by itself. */
-async function change(request: MembersRequest): Promise<void> {
-  for (;;) {
-    const leader = await fleet.leader()
-    try {
-      await leader.replica.changeMembers(request)
-      return
-    } catch (error) {
-      const { code } = error as { readonly code: string }
-      if (!['MEMBERS_NOT_READY', 'MEMBERS_NOT_CAUGHT_UP', 'MEMBERS_CHANGE_PENDING', 'NOT_LEADER'].includes(code))
-        throw error
-      await new Promise((resolve) => setTimeout(resolve, 20))
-    }
-  }
-}
-
 /** The others are lost for good, and the node goes on alone; its configuration file still names them. */
 async function forceAlone(): Promise<void> {
   await fleet.stopAll()
@@ -74,7 +57,7 @@ function force() {
 /** The others were removed, one after the other. */
 async function shrinkToOne(): Promise<void> {
   if ((await fleet.leader()).nodeId !== SELF) await (await fleet.leader()).replica.transferLeadership(SELF)
-  for (const nodeId of [2, 3].map(parseNodeId)) await change({ kind: 'remove', nodeId })
+  for (const nodeId of [2, 3].map(parseNodeId)) await fleet.changeMembers({ kind: 'remove', nodeId })
   for (const nodeId of [2, 3].map(parseNodeId)) await fleet.stop(nodeId)
 }
 
@@ -198,8 +181,8 @@ test('the first node of a group that grew is rebuilt by the others, though its f
   await start(1, TUNING)
   await load(100)
   for (const number of [2, 3]) {
-    await change({ kind: 'add', ...(await fleet.join(number, 7000 + number)) })
-    await change({ kind: 'promote', nodeId: parseNodeId(number) })
+    await fleet.changeMembers({ kind: 'add', ...(await fleet.join(number, 7000 + number)) })
+    await fleet.changeMembers({ kind: 'promote', nodeId: parseNodeId(number) })
   }
   await load(100)
   await fleet.stop(SELF)
