@@ -1,44 +1,19 @@
 import { afterEach, expect, test } from 'vitest'
 import { type NodeId, Prng } from '../base/index.ts'
 import { eventually, Fleet, type TestNode } from './fleet.support.ts'
+import { load, loadUntilCut, SHORT_LOG } from './load-until-cut.support.ts'
 
 // Whole nodes: a follower that is far behind dies at each operation on its disk while it gets a snapshot, installs it,
 // goes on with entries, and takes snapshots of its own. So does a leader that sends and takes them.
-
-const OFTEN = {
-  segmentBytesMax: 16 * 1024,
-  cacheBytesMax: 4096,
-  snapshotEntries: 60,
-  tailEntries: 10,
-  tailBytes: 2000,
-  snapshotBytes: 8000,
-  snapshotChunkBytes: 4000,
-  heartbeatMs: 10,
-  electionTimeoutMs: 100,
-}
 
 let fleet: Fleet
 
 afterEach(() => fleet.stopAll())
 
 async function startThree(): Promise<TestNode> {
-  fleet = new Fleet({ tuning: OFTEN })
+  fleet = new Fleet({ tuning: SHORT_LOG })
   await fleet.start()
   return fleet.leader()
-}
-
-let proposed = 0
-
-async function load(leader: TestNode, count: number): Promise<void> {
-  const before = leader.recorder.applied.length
-  for (let i = 0; i < count; i++) leader.propose(`p${proposed++}`.padEnd(80, '.'))
-  await eventually('it is applied', () => leader.recorder.applied.length >= before + count || !leader.recorder.leads)
-}
-
-/** Until the leader has not even the last of the present entries any more. */
-async function loadUntilCut(leader: TestNode): Promise<void> {
-  const { lastIndex } = leader.replica.status().raft
-  while (leader.replica.status().raft.baseIndex < lastIndex) await load(leader, 20)
 }
 
 async function equal(node: TestNode, leader: TestNode): Promise<void> {

@@ -1,20 +1,9 @@
 import { afterEach, expect, test } from 'vitest'
 import type { DiskOperation } from '../wal/index.ts'
 import { eventually, Fleet, TestNode } from './fleet.support.ts'
+import { loadUntilCut, SHORT_LOG } from './load-until-cut.support.ts'
 
 // When a node says that it has stopped, its lock is gone, and its directory may be another process's.
-
-const OFTEN = {
-  segmentBytesMax: 16 * 1024,
-  cacheBytesMax: 4096,
-  snapshotEntries: 60,
-  tailEntries: 10,
-  tailBytes: 2000,
-  snapshotBytes: 8000,
-  snapshotChunkBytes: 4000,
-  heartbeatMs: 10,
-  electionTimeoutMs: 100,
-}
 
 let fleet: Fleet
 
@@ -48,18 +37,9 @@ class Gate {
 }
 
 async function startThree(): Promise<TestNode> {
-  fleet = new Fleet({ tuning: OFTEN })
+  fleet = new Fleet({ tuning: SHORT_LOG })
   await fleet.start()
   return fleet.leader()
-}
-
-async function loadUntilCut(leader: TestNode): Promise<void> {
-  const { lastIndex } = leader.replica.status().raft
-  while (leader.replica.status().raft.baseIndex < lastIndex) {
-    const before = leader.recorder.applied.length
-    for (let at = 0; at < 20; at++) leader.propose(`p${before + at}`.padEnd(80, '.'))
-    await eventually('it is applied', () => leader.recorder.applied.length >= before + 20)
-  }
 }
 
 /** Stops the node while its disk is held up, and lets the disk go on when it has stopped, or plainly waits. */
