@@ -12,10 +12,11 @@ import {
   type WriteId,
 } from '../../raft/index.ts'
 import { MemoryDisk, type MemoryDiskOptions, setAsideDamagedLog } from '../../wal/index.ts'
-import { CLUSTER, eventually } from '../fleet.support.ts'
+import { CLUSTER } from '../fleet.support.ts'
 import { encodeMemberContext } from '../member-context.ts'
 import { RaftStorage } from '../raft-storage.ts'
 import type { PeerRecord } from '../records.ts'
+import { crashEverywhere } from './crash-everywhere.support.ts'
 import { type Forced, forceNewCluster } from './force-new-cluster.ts'
 import { inspectDirectory } from './inspect.ts'
 
@@ -156,33 +157,6 @@ async function damagedDisk(isCompacted: boolean): Promise<MemoryDisk> {
   const disk = await node.stop()
   rot(disk, 2, last)
   return disk
-}
-
-/** Does `work` on disks that die at each of their operations, one after the other; calls `judge` with what is left. */
-async function crashEverywhere(
-  begin: MemoryDisk,
-  work: (disk: MemoryDisk) => Promise<unknown>,
-  judge: (disk: MemoryDisk, isDone: boolean) => Promise<void>,
-): Promise<number> {
-  for (let steps = 0; ; steps++) {
-    let met = false
-    const fate: MemoryDiskOptions['fate'] = (operation) => {
-      if (operation.index < steps) return 'done'
-      met = true
-      return 'crash'
-    }
-    const disk = begin.crash(() => 1, { fate })
-    const worked = work(disk).then(
-      () => 'done',
-      () => 'failed',
-    )
-    const isDone = (await Promise.race([worked, eventually('it crashed', () => met && 'crashed')])) === 'done'
-    await judge(
-      disk.crash(() => steps % 2, {}),
-      isDone,
-    )
-    if (isDone) return steps
-  }
 }
 
 test.each([

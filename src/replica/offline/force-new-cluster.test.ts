@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from 'vitest'
 import { parseNodeId } from '../../base/index.ts'
-import type { MemoryDiskOptions } from '../../wal/index.ts'
+import type { MemoryDisk } from '../../wal/index.ts'
 import { eventually, Fleet, type TestNode } from '../fleet.support.ts'
 import type { ReplicaTuning } from '../options.ts'
+import { crashEverywhere } from './crash-everywhere.support.ts'
 import { type Forced, type ForceOptions, forceNewCluster } from './force-new-cluster.ts'
 import { inspectDirectory } from './inspect.ts'
 
@@ -163,26 +164,12 @@ test('a crash at any step leaves a directory that can be recovered again, with n
   await propose(leader, texts(3))
   await fleet.stopAll()
   const begin = fleet.diskOf(SURVIVOR)
-  let steps = 0
-  for (let ended = false; !ended; steps++) {
-    let met = false
-    const fate: MemoryDiskOptions['fate'] = (operation) => {
-      if (operation.index < steps) return 'done'
-      met = true
-      return 'crash'
-    }
-    const disk = begin.crash(() => 1, { fate })
-    const first = await Promise.race([
-      force({ disk, segmentBytesMax: SMALL }).then(
-        () => 'done',
-        () => 'failed',
-      ),
-      eventually('it crashed', () => met && 'crashed'),
-    ])
-    ended = first === 'done'
-    const { after } = await force({ disk: disk.crash(() => 0, {}), segmentBytesMax: SMALL })
+  const recover = (disk: MemoryDisk) => force({ disk, segmentBytesMax: SMALL })
+  const recoverAgain = async (disk: MemoryDisk) => {
+    const { after } = await recover(disk)
     expect(after.members.configuration).toMatchObject({ voters: [2], retired: [1, 3] })
     expect(after.last.index).toBeGreaterThanOrEqual(5)
   }
+  const steps = await crashEverywhere(begin, recover, recoverAgain, { draw: () => 0 })
   expect(steps).toBeGreaterThan(20)
 })

@@ -1,9 +1,10 @@
 import { afterEach, expect, test } from 'vitest'
 import { parseNodeId } from '../../base/index.ts'
 import { memoryNetwork } from '../../transport/index.ts'
-import { FileDraft, MemoryDisk, type MemoryDiskOptions, WalNotEmptyError } from '../../wal/index.ts'
-import { eventually, Fleet, type TestNode } from '../fleet.support.ts'
+import { FileDraft, MemoryDisk, WalNotEmptyError } from '../../wal/index.ts'
+import { Fleet, type TestNode } from '../fleet.support.ts'
 import { BackupReading } from './backup-file.ts'
+import { crashEverywhere } from './crash-everywhere.support.ts'
 import { type RestoreOptions, restoreBackup } from './restore-backup.ts'
 
 const FILE = '/backups/monday'
@@ -125,30 +126,14 @@ test('a backup with any bad byte is not restored', async () => {
 test('a crash amid a restore leaves no log that a node would start with, or all of it', async () => {
   const begin = await backUp(await startThree())
   await fleet.stopAll()
-  let steps = 0
-  for (let ended = false; !ended; steps += 3) {
-    let met = false
-    const fate: MemoryDiskOptions['fate'] = (operation) => {
-      if (operation.index < steps) return 'done'
-      met = true
-      return 'crash'
-    }
-    const disk = begin.crash(() => 1, { fate })
-    const end = await Promise.race([
-      restore(disk).then(
-        () => 'done',
-        () => 'failed',
-      ),
-      eventually('it crashed', () => met && 'crashed'),
-    ])
-    ended = end === 'done'
-    const after = disk.crash(() => 0, {})
-    const hasLog = after.paths.some((path) => path.endsWith('.wal'))
-    if (hasLog) expect((await startRestored(after)).recorder.applied).toHaveLength(301)
+  const judge = async (disk: MemoryDisk, isDone: boolean) => {
+    const hasLog = disk.paths.some((path) => path.endsWith('.wal'))
+    if (hasLog) expect((await startRestored(disk)).recorder.applied).toHaveLength(301)
     await restored?.stopAll()
     restored = undefined
-    expect(hasLog || !ended).toBe(true)
+    expect(hasLog || !isDone).toBe(true)
   }
+  await crashEverywhere(begin, restore, judge, { stride: 3, draw: () => 0 })
 })
 
 test('a reading tells the header first, then the state, in bounded pieces', async () => {
