@@ -84,13 +84,19 @@ test('the log is cut behind snapshots, and a restart begins at the newest', asyn
   }
 })
 
-test('a follower that is too far behind gets a snapshot and goes on from there, while load goes on', async () => {
+/** Starts three nodes; one follower is down, and lacks entries that the leader has cut. */
+async function startWithOneBehind(): Promise<{ readonly leader: TestNode; readonly away: TestNode }> {
   const leader = await startThree()
   await load(leader, 50)
   const away = fleet.followers(leader)[0]!
   await fleet.crash(away.nodeId)
   await load(leader, 500)
   await compacted(leader, 300)
+  return { leader, away }
+}
+
+test('a follower that is too far behind gets a snapshot and goes on from there, while load goes on', async () => {
+  const { leader, away } = await startWithOneBehind()
   await fleet.start(away.nodeId)
   await load(leader, 500)
   await allEqual()
@@ -211,12 +217,7 @@ async function firstSegment(disk: MemoryDisk): Promise<string> {
 }
 
 test('a leader whose newest snapshot rots takes another one for the follower that needs it', async () => {
-  const leader = await startThree()
-  await load(leader, 50)
-  const away = fleet.followers(leader)[0]!
-  await fleet.crash(away.nodeId)
-  await load(leader, 500)
-  await compacted(leader, 300)
+  const { leader, away } = await startWithOneBehind()
   for (const path of await snapshotPaths(fleet.diskOf(leader.nodeId))) rot(fleet.diskOf(leader.nodeId), path)
   await fleet.start(away.nodeId)
   await load(leader, 10)
@@ -260,45 +261,46 @@ async function receivedBytes(nodeId: NodeId): Promise<number> {
   return draft === undefined ? 0 : disk.contentOf(`/log/snapshots/${draft}`).length
 }
 
-test('as long as a member speaks a version without snapshots, no log is cut', async () => {
+/** The member that speaks a version without snapshots. */
+const OLD = parseNodeId(3)
+
+/** Starts these nodes of a fleet with an old member, and waits until each of them took a snapshot. */
+async function startBesideOld(...numbers: number[]): Promise<void> {
   fleet = new Fleet({ tuning: OFTEN })
-  fleet.more.set(parseNodeId(3), { protocolMinor: 0 })
-  await fleet.start()
-  const leader = await fleet.leader()
-  await load(leader, 500)
+  fleet.more.set(OLD, { protocolMinor: 0 })
+  await fleet.start(...numbers)
+  await load(await fleet.leader(), 500)
   for (const node of fleet.running) await eventually('it took a snapshot', () => snapshotIndexOf(node) > 300)
-  expect(fleet.running.map(baseOf)).toEqual([0, 0, 0])
-  // The last one is upgraded.
-  await fleet.stop(parseNodeId(3))
-  fleet.more.delete(parseNodeId(3))
-  await fleet.start(3)
+}
+
+/** The old member is upgraded, and then all logs are cut. */
+async function upgradeOld(): Promise<void> {
+  await fleet.stop(OLD)
+  fleet.more.delete(OLD)
+  await fleet.start(OLD)
   await load(await fleet.leader(), 300)
   for (const node of fleet.running) await compacted(node, 500)
+}
+
+test('as long as a member speaks a version without snapshots, no log is cut', async () => {
+  await startBesideOld(1, 2, OLD)
+  expect(fleet.running.map(baseOf)).toEqual([0, 0, 0])
+  await upgradeOld()
   await allEqual()
 })
 
 test('a member that nobody met yet may speak that version: before the first cut everybody must be met', async () => {
-  fleet = new Fleet({ tuning: OFTEN })
-  fleet.more.set(parseNodeId(3), { protocolMinor: 0 })
-  await fleet.start(1)
-  await fleet.start(2)
-  await load(await fleet.leader(), 500)
-  for (const node of fleet.running) await eventually('it took a snapshot', () => snapshotIndexOf(node) > 300)
+  await startBesideOld(1, 2)
   expect(fleet.running.map(baseOf)).toEqual([0, 0])
   // It comes late, and finds all that it needs.
-  await fleet.start(3)
+  await fleet.start(OLD)
   await allEqual()
-  // It is upgraded, and the logs are cut. From then on nobody can speak that version, met or not.
-  await fleet.stop(parseNodeId(3))
-  fleet.more.delete(parseNodeId(3))
-  await fleet.start(3)
-  await load(await fleet.leader(), 300)
-  for (const node of fleet.running) await compacted(node, 500)
-  await fleet.stop(parseNodeId(3))
+  // From the first cut on nobody can speak that version, met or not.
+  await upgradeOld()
+  await fleet.stop(OLD)
   await fleet.stop(parseNodeId(2))
   await fleet.stop(parseNodeId(1))
-  await fleet.start(1)
-  await fleet.start(2)
+  await fleet.start(1, 2)
   const before = fleet.running.map(baseOf)
   await load(await fleet.leader(), 300)
   for (const [at, node] of fleet.running.entries()) await compacted(node, (before[at] ?? 0) + 100)
