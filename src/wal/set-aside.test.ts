@@ -33,7 +33,8 @@ async function damageOf(disk: MemoryDisk): Promise<WalDamagedError> {
   return error
 }
 
-async function setAside(disk: MemoryDisk, overrides: Partial<SetAsideOptions> = {}): Promise<SetAside> {
+/** Sets the log of this disk aside, for the damage that is found on it unless another is given. */
+async function setAside(disk: MemoryDisk, damage?: WalDamagedError): Promise<SetAside> {
   const options: SetAsideOptions = {
     disk,
     directory: DIRECTORY,
@@ -41,9 +42,8 @@ async function setAside(disk: MemoryDisk, overrides: Partial<SetAsideOptions> = 
     segmentBytesMax: SMALL_SEGMENT_BYTES,
     random: () => Buffer.alloc(16, 7),
     firstRecords: [{ type: 1, payload: Buffer.from(NOTE) }],
-    ...overrides,
   }
-  return setAsideDamagedLog(options, await damageOf(disk))
+  return setAsideDamagedLog(options, damage ?? (await damageOf(disk)))
 }
 
 test('a damaged log is moved away as it is, and a fresh one with the same store id begins with the note', async () => {
@@ -141,13 +141,7 @@ test("another node's log and another version's are left alone", async () => {
   ] as const) {
     const disk = await change(fields)
     const before = disk.paths
-    const options = {
-      disk,
-      directory: DIRECTORY,
-      identity: IDENTITY,
-      firstRecords: [{ type: 1, payload: Buffer.alloc(1) }],
-    }
-    await expect(setAsideDamagedLog(options, damage)).rejects.toThrow(refusal)
+    await expect(setAside(disk, damage)).rejects.toThrow(refusal)
     expect(disk.paths).toEqual(before)
   }
 })
@@ -156,13 +150,7 @@ test('a log that another process uses is not set aside', async () => {
   const disk = await damagedDisk([1])
   const damage = await damageOf(disk)
   const release = await disk.lock(DIRECTORY)
-  const options = {
-    disk,
-    directory: DIRECTORY,
-    identity: IDENTITY,
-    firstRecords: [{ type: 1, payload: Buffer.alloc(1) }],
-  }
-  await expect(setAsideDamagedLog(options, damage)).rejects.toThrow(WalLockedError)
+  await expect(setAside(disk, damage)).rejects.toThrow(WalLockedError)
   await release()
 })
 
@@ -176,9 +164,7 @@ test('a crash at any step leaves damage or the fresh log, never an empty or a sh
     const disk = (await damagedDisk([1])).kill(options)
     const damage = await damageOf(disk)
     from = disk.operations
-    const firstRecords = [{ type: 1, payload: Buffer.from(NOTE) }]
-    const call = { directory: DIRECTORY, identity: IDENTITY, segmentBytesMax: SMALL_SEGMENT_BYTES, firstRecords }
-    const outcome = await setAsideDamagedLog({ ...call, disk }, damage).catch((error) => error)
+    const outcome = await setAside(disk, damage).catch((error) => error)
     if (disk.operations <= from + step) break
     expect(outcome, `crash at ${step}`).toBeInstanceOf(WalFailedError)
     for (let seed = 0; seed < 10; seed++) {
@@ -189,7 +175,7 @@ test('a crash at any step leaves damage or the fresh log, never an empty or a sh
         expect(found.replayed, label).toEqual([NOTE])
       } else {
         expect(found, label).toBeInstanceOf(WalDamagedError)
-        const done = await setAsideDamagedLog({ ...call, disk: after }, found)
+        const done = await setAside(after, found)
         expect(done, label).toEqual({ storeId: STORE_ID, storeIdKept: true, movedTo: DAMAGED })
         expect((await TextLog.open(after.kill())).replayed, label).toEqual([NOTE])
       }
@@ -203,16 +189,10 @@ test('a fresh segment that rots before it counts is made anew', async () => {
   const damage = await damageOf(disk)
   let renames = 0
   const broken = disk.kill({ fate: ({ kind }) => (kind === 'rename' && ++renames === 3 ? 'crash' : 'done') })
-  const call = {
-    directory: DIRECTORY,
-    identity: IDENTITY,
-    segmentBytesMax: SMALL_SEGMENT_BYTES,
-    firstRecords: [{ type: 1, payload: Buffer.from(NOTE) }],
-  }
-  await expect(setAsideDamagedLog({ ...call, disk: broken }, damage)).rejects.toThrow(WalFailedError)
+  await expect(setAside(broken, damage)).rejects.toThrow(WalFailedError)
   const after = broken.kill()
   after.rot(`${DIRECTORY}/000000000006.aside`, 30, 1)
-  expect(await setAsideDamagedLog({ ...call, disk: after }, await damageOf(after))).toMatchObject({
+  expect(await setAside(after)).toMatchObject({
     storeId: STORE_ID,
     storeIdKept: true,
     movedTo: DAMAGED,
