@@ -117,6 +117,17 @@ export class TextLog {
     return { positions: this.wal.append(records, () => resolve()), done }
   }
 
+  /** Appends texts one by one, each when the one before is durable; resolves with their positions. */
+  async appendEach(texts: readonly string[]): Promise<Position[]> {
+    const all: Position[] = []
+    for (const text of texts) {
+      const { positions, done } = this.place(text)
+      all.push(...positions)
+      await done
+    }
+    return all
+  }
+
   fail(error: Error): void {
     for (const reject of this.#waiting) reject(error)
     this.#waiting.clear()
@@ -132,7 +143,7 @@ export async function settle(): Promise<void> {
 export async function diskHolding(texts: readonly string[]): Promise<MemoryDisk> {
   const disk = new MemoryDisk()
   const log = await TextLog.open(disk)
-  for (const text of texts) await log.append(text)
+  await log.appendEach(texts)
   await settle()
   return disk.kill()
 }

@@ -59,12 +59,7 @@ async function setAsideAndOpen(disk: MemoryDisk, damage: WalDamagedError, label:
 async function healthy(): Promise<{ segments: Buffer[]; positions: Position[] }> {
   const disk = new MemoryDisk()
   const log = await TextLog.open(disk)
-  const positions: Position[] = []
-  for (const text of texts(7, 1250)) {
-    const { positions: own, done } = log.place(text)
-    positions.push(...own)
-    await done
-  }
+  const positions = await log.appendEach(texts(7, 1250))
   await settle()
   await log.wal.close()
   return { segments: [1, 2, 3].map((number) => disk.contentOf(pathOf(number))), positions }

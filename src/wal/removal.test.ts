@@ -12,12 +12,7 @@ const THREE_A_SEGMENT = 3
 /** A log of twelve records, three in each of four segments. */
 async function filled(disk: MemoryDisk): Promise<{ log: TextLog; positions: Position[] }> {
   const log = await TextLog.open(disk)
-  const positions: Position[] = []
-  for (const text of ALL) {
-    const { positions: own, done } = log.place(text)
-    positions.push(...own)
-    await done
-  }
+  const positions = await log.appendEach(ALL)
   await settle()
   return { log, positions }
 }

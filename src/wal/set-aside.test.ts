@@ -20,7 +20,7 @@ function pathOf(number: number, directory = DIRECTORY): string {
 async function damagedDisk(numbers: readonly number[], at = DATA_OFFSET + 7): Promise<MemoryDisk> {
   const disk = new MemoryDisk()
   const log = await TextLog.open(disk)
-  for (const text of ALL) await log.append(text)
+  await log.appendEach(ALL)
   await settle()
   await log.wal.close()
   for (const number of numbers) disk.rot(pathOf(number), at, 0x10)

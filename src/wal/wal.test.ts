@@ -167,12 +167,7 @@ test('a read waits until its record is durable, and goes on beside appends', asy
 test('a range read visits records in order over segments, until told to stop', async () => {
   const log = await TextLog.open(new MemoryDisk())
   const all = texts(30, 900)
-  const positions: Position[] = []
-  for (const text of all) {
-    const { positions: own, done } = log.place(text)
-    positions.push(...own)
-    await done
-  }
+  const positions = await log.appendEach(all)
   const range = async (from: number, bytesMax: number, stopAfter = Number.POSITIVE_INFINITY): Promise<string[]> => {
     const seen: string[] = []
     await log.wal.readRange(positions[from]!, bytesMax, (record) => seen.push(record.payload.toString()) < stopAfter)
