@@ -1,8 +1,9 @@
 import { afterEach, expect, test } from 'vitest'
 import { parseNodeId } from '../base/index.ts'
 import { memoryNetwork } from '../transport/index.ts'
-import { FileDraft, MemoryDisk } from '../wal/index.ts'
+import { MemoryDisk } from '../wal/index.ts'
 import { eventually, membersOn, replicaOptions } from './fleet.support.ts'
+import { BACKUP_FILE, backUp } from './offline/back-up.support.ts'
 import { forceNewCluster } from './offline/force-new-cluster.ts'
 import { restoreBackup } from './offline/restore-backup.ts'
 import { Recorder } from './recorder.support.ts'
@@ -57,21 +58,14 @@ test('an embedded node that was forced to go on leads as soon as it has applied 
 test.each([0, 3])(
   'an embedded node that was restored from a backup, with %i commands behind it, leads',
   async (count) => {
-    const disk = new MemoryDisk()
     const first = await lead(new MemoryDisk())
     await propose(first, TEXTS)
-    const file = '/backups/monday'
-    await disk.makeDirectory('/backups')
-    const draft = await FileDraft.begin(disk, file)
-    const stream = await first.replica.streamSnapshot()
-    for (let piece = await stream.next(); piece !== undefined; piece = await stream.next()) await draft.append(piece)
-    await stream.close()
-    await draft.publish()
+    const disk = await backUp(first)
     const payloads = TEXTS.slice(0, count).map((text) => Buffer.from(text))
     const endpoint = { host: SELF.host, port: SELF.port }
     await restoreBackup({
       disk,
-      file,
+      file: BACKUP_FILE,
       directory: DIRECTORY,
       nodeId: parseNodeId(1),
       endpoint,

@@ -1,13 +1,13 @@
 import { afterEach, expect, test } from 'vitest'
 import { parseNodeId } from '../../base/index.ts'
 import { memoryNetwork } from '../../transport/index.ts'
-import { FileDraft, MemoryDisk, WalNotEmptyError } from '../../wal/index.ts'
+import { type MemoryDisk, WalNotEmptyError } from '../../wal/index.ts'
 import { Fleet, type TestNode } from '../fleet.support.ts'
+import { BACKUP_FILE, backUp } from './back-up.support.ts'
 import { BackupReading } from './backup-file.ts'
 import { crashEverywhere } from './crash-everywhere.support.ts'
 import { type RestoreOptions, restoreBackup } from './restore-backup.ts'
 
-const FILE = '/backups/monday'
 const NEW = parseNodeId(11)
 const network = memoryNetwork()
 let fleet: Fleet
@@ -28,22 +28,10 @@ async function startThree(): Promise<TestNode> {
   return leader
 }
 
-/** Takes a backup from `node` into a file on a disk of its own. */
-async function backUp(node: TestNode): Promise<MemoryDisk> {
-  const disk = new MemoryDisk()
-  await disk.makeDirectory('/backups')
-  const draft = await FileDraft.begin(disk, FILE)
-  const stream = await node.replica.streamSnapshot()
-  for (let piece = await stream.next(); piece !== undefined; piece = await stream.next()) await draft.append(piece)
-  await stream.close()
-  await draft.publish()
-  return disk
-}
-
 function restore(disk: MemoryDisk, over: Partial<RestoreOptions> = {}) {
   return restoreBackup({
     disk,
-    file: FILE,
+    file: BACKUP_FILE,
     directory: '/data/log',
     nodeId: NEW,
     endpoint: { host: '127.0.0.1', port: 7011 },
@@ -111,14 +99,14 @@ test('nothing is restored over a directory that holds anything', async () => {
 
 test('a backup with any bad byte is not restored', async () => {
   const disk = await backUp(await startThree())
-  const { length } = disk.contentOf(FILE)
+  const { length } = disk.contentOf(BACKUP_FILE)
   for (const offset of [0, 20, 200, Math.floor(length / 2), length - 30, length - 1]) {
-    disk.rot(FILE, offset, 0x04)
+    disk.rot(BACKUP_FILE, offset, 0x04)
     await expect(restore(disk, { directory: `/data/${offset}` })).rejects.toMatchObject({
       code: expect.stringMatching(/^(BACKUP_DAMAGED|SNAPSHOT_VERSION)$/),
     })
     expect(disk.paths.filter((path) => path.startsWith(`/data/${offset}/`) && path.endsWith('.wal'))).toEqual([])
-    disk.rot(FILE, offset, 0x04)
+    disk.rot(BACKUP_FILE, offset, 0x04)
   }
   await restore(disk)
 })
@@ -139,7 +127,7 @@ test('a crash amid a restore leaves no log that a node would start with, or all 
 test('a reading tells the header first, then the state, in bounded pieces', async () => {
   const leader = await startThree()
   const disk = await backUp(leader)
-  const reading = await BackupReading.open(disk, FILE)
+  const reading = await BackupReading.open(disk, BACKUP_FILE)
   expect(reading.header.position.index).toBe(leader.replica.status().raft.lastApplied)
   const pieces: Uint8Array[] = []
   for (let piece = await reading.next(); piece !== undefined; piece = await reading.next()) pieces.push(piece)
