@@ -19,10 +19,10 @@ afterEach(async () => {
 test('a leader whose own disk stands still refuses proposals before they fill its memory', async () => {
   const held: (() => void)[] = []
   let slow: NodeId | undefined
-  const newDisk = (nodeId: NodeId) => {
-    const delayWrite = (complete: () => void) => void (slow === nodeId ? held.push(complete) : queueMicrotask(complete))
-    return new MemoryDisk({ delayWrite })
-  }
+  const newDisk = (nodeId: NodeId) =>
+    new MemoryDisk({
+      delayWrite: (complete) => (slow === nodeId ? held.push(complete) : queueMicrotask(complete)),
+    })
   const uncommittedBytesMax = 64 * 1024
   fleet = new Fleet({ tuning: { uncommittedBytesMax }, newDisk })
   await fleet.start()

@@ -1,5 +1,5 @@
 import { afterEach, expect, test } from 'vitest'
-import { parseClusterId, parseNodeId } from '../base/index.ts'
+import { type NodeId, parseClusterId, parseNodeId } from '../base/index.ts'
 import { type Hello, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../transport/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
 import { CLUSTER, eventually, Fleet, type FleetOptions, type TestNode } from './fleet.support.ts'
@@ -158,21 +158,19 @@ test('NODE_STORE_OLD: a copy of the directory from before is kept out, and ends'
 })
 
 test('a node may rightly come back without a tail that it acknowledged but that was never committed', async () => {
-  let slow: MemoryDisk | undefined
+  let slow: NodeId | undefined
   const held: (() => void)[] = []
-  const newDisk = () => {
-    const disk: MemoryDisk = new MemoryDisk({
-      delayWrite: (complete) => (slow === disk ? held.push(complete) : queueMicrotask(complete)),
+  const newDisk = (nodeId: NodeId) =>
+    new MemoryDisk({
+      delayWrite: (complete) => (slow === nodeId ? held.push(complete) : queueMicrotask(complete)),
     })
-    return disk
-  }
   const leader = await startThree({ newDisk })
   proposeMany(leader, 10, 'p')
   await fleet.applied(10)
   const [away, peer] = fleet.followers(leader) as [TestNode, TestNode]
   await fleet.crash(away.nodeId)
   // Now the leader's own disk stands still: what the one follower acknowledges is no majority.
-  slow = fleet.diskOf(leader.nodeId)
+  slow = leader.nodeId
   proposeMany(leader, 10, 'tail-')
   const { commitIndex } = leader.replica.status().raft
   await eventually('it was acknowledged', () =>

@@ -1,10 +1,10 @@
 import { afterEach, expect, test } from 'vitest'
-import { parseNodeId } from '../base/index.ts'
+import { type NodeId, parseNodeId } from '../base/index.ts'
 import { MemoryDisk } from '../wal/index.ts'
 import { eventually, Fleet, membersUpTo, type TestNode } from './fleet.support.ts'
 
 /** Whose disk takes writes and does not complete them. */
-let stalled: MemoryDisk | undefined
+let stalled: NodeId | undefined
 let held: (() => void)[] = []
 let fleet: Fleet
 
@@ -14,12 +14,10 @@ afterEach(async () => {
 })
 
 async function start(count = 3): Promise<TestNode> {
-  const newDisk = () => {
-    const disk: MemoryDisk = new MemoryDisk({
-      delayWrite: (complete) => (stalled === disk ? held.push(complete) : queueMicrotask(complete)),
+  const newDisk = (nodeId: NodeId) =>
+    new MemoryDisk({
+      delayWrite: (complete) => (stalled === nodeId ? held.push(complete) : queueMicrotask(complete)),
     })
-    return disk
-  }
   fleet = new Fleet({ members: membersUpTo(count), newDisk })
   await fleet.start()
   return await fleet.leader()
@@ -69,7 +67,7 @@ test('while the leadership is handed over proposals wait, and if nobody takes it
   const leader = await start()
   const [heir] = fleet.followers(leader) as [TestNode]
   // The heir is alive, but what it acknowledges is held up: it never has the whole log.
-  stalled = fleet.diskOf(heir.nodeId)
+  stalled = heir.nodeId
   leader.propose('before')
   await eventually('the heir lacks it', () =>
     leader.replica
@@ -107,7 +105,7 @@ test('a leader whose disk stands still hands over, and what it could not write i
   const leader = await start()
   leader.propose('early')
   await fleet.applied(1)
-  stalled = fleet.diskOf(leader.nodeId)
+  stalled = leader.nodeId
   leader.propose('late')
   const heir = await eventually('another leads', () => fleet.followers(leader).find(({ recorder }) => recorder.leads))
   expect(leader.recorder.leads).toBe(false)
