@@ -46,3 +46,17 @@ test.each<[string, readonly Configuration[]]>([
 ])('%s is not', (_, chain) => {
   expect(complaints(...chain)).toEqual(['neighbouringConfigurations'])
 })
+
+test('a learner that is being rebuilt counts as the voter that it will soon be again', () => {
+  const fail = (check: string) => expect.unreachable(check)
+  const configurations = new Configurations({ fail }, configuration([1, 2, 3, 4]).voters)
+  const rebuilding = [parseNodeId(1)]
+  configurations.look({
+    kind: 'configurationChanged',
+    configuration: { ...configuration([2, 3, 4]), learners: rebuilding, rebuilding },
+    context: new Uint8Array(0),
+    index: 1 as LogIndex,
+  })
+  expect(configurations.inForce).toEqual([[2, 3, 4]])
+  expect(configurations.all).toContainEqual([2, 3, 4, 1])
+})

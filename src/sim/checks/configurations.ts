@@ -12,6 +12,8 @@ export type Majorities = readonly (readonly NodeId[])[]
 export class Configurations {
   readonly #world: Pick<CheckWorld, 'fail'>
   #inForce: Majorities
+  /** What the one in force comes to when the learners that are being rebuilt have their votes again. */
+  #whenRebuilt: Majorities = []
   #index = 0
   /** Those that somebody wrote to its log behind the newest that was applied: each may be committed yet. */
   readonly #written = new Map<string, { readonly index: number; readonly majorities: Majorities }>()
@@ -31,15 +33,20 @@ export class Configurations {
     return this.#inForce
   }
 
-  /** Every set of voters that counts now, or may count soon. */
+  /**
+   * Every set of voters that counts now, or may count soon. A learner that is being rebuilt gets its vote back from a leader
+   * that knows nothing of harm to come.
+   */
   get all(): Majorities {
-    return [...this.#inForce, ...[...this.#written.values()].flatMap(({ majorities }) => majorities)]
+    const written = [...this.#written.values()].flatMap(({ majorities }) => majorities)
+    return [...this.#inForce, ...this.#whenRebuilt, ...written]
   }
 
   #wrote({ index, term, kind, data }: Entry): void {
     if (kind !== EntryKind.configuration || index <= this.#index) return
     const { configuration } = decodeConfiguration(data)
-    this.#written.set(`${index}:${term}`, { index, majorities: majoritiesOf(configuration) })
+    const majorities = [...majoritiesOf(configuration), ...majoritiesWhenRebuilt(configuration)]
+    this.#written.set(`${index}:${term}`, { index, majorities })
   }
 
   #applied(index: number, configuration: Configuration): void {
@@ -51,6 +58,7 @@ export class Configurations {
     }
     this.#index = index
     this.#inForce = next
+    this.#whenRebuilt = majoritiesWhenRebuilt(configuration)
     for (const [key, written] of this.#written) if (written.index <= index) this.#written.delete(key)
   }
 }
@@ -70,6 +78,10 @@ function same(one: readonly NodeId[], other: readonly NodeId[]): boolean {
 /** How many of `one` are not in `other`. */
 function difference(one: readonly NodeId[], other: readonly NodeId[]): number {
   return one.filter((voter) => !other.includes(voter)).length
+}
+
+function majoritiesWhenRebuilt({ voters, rebuilding }: Configuration): Majorities {
+  return rebuilding.length === 0 ? [] : [[...voters, ...rebuilding]]
 }
 
 function majoritiesOf({ voters, votersOutgoing }: Configuration): Majorities {

@@ -29,4 +29,5 @@ export const FAILED_SEEDS: readonly FailedSeed[] = [
   { seed: 36_913, reason: 'a vote was taken from a node that had been in doubt and had fallen silent' },
   { seed: 54_959, reason: 'a write that went astray over the newest batch was taken for a torn one' },
   { seed: 209_895, reason: 'a pretended connection broke before it was handed over, and passed for open' },
+  { seed: 406_175, reason: 'a second of four disks was harmed while the first node was being rebuilt' },
 ]
