@@ -1,5 +1,6 @@
 import type { Clock } from '../base/index.ts'
 import { ResourceMisconfiguredError, ResourceUnavailableError } from './errors.ts'
+import type { Observation } from './inspection.ts'
 import type { Finding } from './resource.ts'
 import { withinCallTime, withSignal } from './waiting.ts'
 
@@ -69,6 +70,29 @@ export async function checkIn<Session extends PooledSession>(
     const isRefused = access.errors.isRefusal(error) || error instanceof ResourceMisconfiguredError
     const what = isRefused ? 'refused' : 'unreachable'
     return [{ severity: 'fatal', what, message: (error as Error).message }]
+  }
+}
+
+/** What `look` observes in a session; a database that can't be asked is an error among the observations. Never throws. */
+export async function examineIn<Session extends PooledSession>(
+  access: Access<Session>,
+  callMs: number,
+  look: (session: Session) => Promise<readonly Observation[]>,
+): Promise<readonly Observation[]> {
+  try {
+    return await callIn(access, callMs, look)
+  } catch (error) {
+    const isRefused = error instanceof ResourceMisconfiguredError
+    return [
+      {
+        level: 'error',
+        what: isRefused ? 'refused' : 'unreachable',
+        message: (error as Error).message,
+        advice: isRefused
+          ? "Correct the user, its rights or the URL in the configuration's resources."
+          : 'Is it running, and does the URL in the configuration lead to it from this machine?',
+      },
+    ]
   }
 }
 

@@ -12,6 +12,17 @@ export {
   ResourceUnavailableError,
 } from './errors.ts'
 export { type ResourceFromUrlOptions, resourceFromUrl } from './from-url.ts'
+export type {
+  Blocked,
+  BlockedSession,
+  BranchInDoubt,
+  InDoubtReport,
+  InspectionPort,
+  LockedTable,
+  Observation,
+  VacuumHold,
+} from './inspection.ts'
+export { NOTHING_BLOCKED } from './inspection.ts'
 export {
   type MysqlOptions,
   type MysqlPool,

@@ -1,4 +1,5 @@
 import type { BranchId, ClusterId, Gid, Txid } from '../base/index.ts'
+import type { InspectionPort } from './inspection.ts'
 
 /**
  * The `Resource` seam: a database that takes part in transactions. It has two users:
@@ -23,6 +24,9 @@ export interface Resource<Session> {
 
   /** What the resolver and operators use. */
   readonly inDoubt: InDoubtPort
+
+  /** What operators ask. Left out: there is nothing to look at (databases that are only pretended). */
+  readonly inspection?: InspectionPort
 
   /** Looks for what would make transactions fail later (feature off, wrong version, missing rights). Empty when all is well. */
   check(): Promise<readonly Finding[]>

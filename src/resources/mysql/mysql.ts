@@ -1,13 +1,16 @@
 import { type Clock, makeGid, systemClock } from '../../base/index.ts'
-import { type Access, assertUsable, beginIn, checkIn } from '../access.ts'
+import { type Access, assertUsable, beginIn, callIn, checkIn, examineIn } from '../access.ts'
 import { BranchGuard } from '../guard.ts'
+import type { InspectionPort } from '../inspection.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
 import { CALL_MS_MAX, once } from '../waiting.ts'
 import { mysqlBranch, REFUSED_STATEMENTS } from './branch.ts'
 import { surveyMysql } from './check.ts'
 import { type MysqlSession as HeldSession, type MysqlDriver, mysqlDriver } from './driver.ts'
 import { MYSQL_ERRORS } from './errors.ts'
+import { examineMysql } from './examine.ts'
 import { MysqlInDoubt } from './in-doubt.ts'
+import { inspectMysql } from './inspect.ts'
 import { Witness } from './witness.ts'
 import { xidLiteral } from './xid.ts'
 
@@ -58,6 +61,7 @@ export class MysqlResource<Client> implements Resource<Client> {
   readonly kind = 'mysql'
   readonly name: string
   readonly inDoubt: InDoubtPort
+  readonly inspection: InspectionPort
   readonly #access: Access<HeldSession<Client>>
   readonly #witness: Witness | undefined
   /** Once: the first branch surveys the server, and makes the witness table, in its own session before it begins. */
@@ -75,6 +79,11 @@ export class MysqlResource<Client> implements Resource<Client> {
     this.#access = { resource: name, driver, errors: MYSQL_ERRORS, clock }
     this.#witness = witness === false ? undefined : new Witness(name, witness)
     this.inDoubt = new MysqlInDoubt(name, driver, this.#witness, close, CALL_MS_MAX, clock)
+    const access = this.#access
+    this.inspection = {
+      inDoubt: (cluster) => callIn(access, CALL_MS_MAX, (held) => inspectMysql((sql) => held.run(sql), cluster)),
+      examine: () => examineIn(access, CALL_MS_MAX, (held) => examineMysql((sql) => held.run(sql), clock)),
+    }
   }
 
   async begin(identity: BranchIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Branch<Client>> {

@@ -1,13 +1,16 @@
 import { type Clock, makeGid, systemClock } from '../../base/index.ts'
-import { type Access, assertUsable, beginIn, checkIn } from '../access.ts'
+import { type Access, assertUsable, beginIn, callIn, checkIn, examineIn } from '../access.ts'
 import { BranchGuard } from '../guard.ts'
+import type { InspectionPort } from '../inspection.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
 import { CALL_MS_MAX, once } from '../waiting.ts'
 import { openingStatements, postgresBranch, REFUSED_STATEMENTS } from './branch.ts'
 import { surveyPostgres } from './check.ts'
 import type { DriverSession, PostgresDriver } from './driver.ts'
 import { POSTGRES_ERRORS } from './errors.ts'
+import { examinePostgres } from './examine.ts'
 import { PostgresInDoubt } from './in-doubt.ts'
+import { inspectPostgres } from './inspect.ts'
 import { assertReservable, postgresJsDriver } from './js-driver.ts'
 import { pgDriver } from './pg-driver.ts'
 import type { PgPoolShape } from './pg-shapes.ts'
@@ -63,6 +66,7 @@ export class PostgresResource<Client> implements Resource<Client> {
   readonly kind = 'postgres'
   readonly name: string
   readonly inDoubt: InDoubtPort
+  readonly inspection: InspectionPort
   readonly #access: Access<DriverSession<Client>>
   /** The first branch surveys the server in its own session; a second one would need a second place in the pool. */
   readonly #survey = once(async (session: DriverSession<Client>) => {
@@ -77,6 +81,11 @@ export class PostgresResource<Client> implements Resource<Client> {
     this.name = name
     this.#access = { resource: name, driver, errors: POSTGRES_ERRORS, clock }
     this.inDoubt = new PostgresInDoubt(name, driver, close, CALL_MS_MAX, clock)
+    const access = this.#access
+    this.inspection = {
+      inDoubt: (cluster) => callIn(access, CALL_MS_MAX, (held) => inspectPostgres((sql) => held.run(sql), cluster)),
+      examine: () => examineIn(access, CALL_MS_MAX, (held) => examinePostgres((sql) => held.run(sql), clock)),
+    }
   }
 
   async begin(identity: BranchIdentity, options: { readonly signal?: AbortSignal } = {}): Promise<Branch<Client>> {
