@@ -5,6 +5,7 @@ import { ConcordatError } from '../base/index.ts'
 import { addBackupCommand } from './backup-command.ts'
 import { addDemoCommand } from './demo-command.ts'
 import { addGuardCommand } from './guard-command.ts'
+import { addInDoubtCommand } from './in-doubt-command.ts'
 import { addListCommand } from './list-command.ts'
 import { addMembersCommand } from './members-command.ts'
 import { addOutcomeCommand } from './outcome-command.ts'
@@ -29,6 +30,7 @@ addServeCommand(program)
 addStatusCommand(program)
 addOutcomeCommand(program)
 addListCommand(program)
+addInDoubtCommand(program)
 addMembersCommand(program)
 addTransferCommand(program)
 addBackupCommand(program)

@@ -12,6 +12,7 @@ import {
 import type { Knowledge, TransactionView } from '../txn/index.ts'
 import { parseAddress } from './address.ts'
 import type { GuardAnswer } from './guard-desk.ts'
+import type { InDoubtAnswer } from './in-doubt-view.ts'
 import type { TransferAnswer } from './members-desk.ts'
 import type { NodeStatus } from './status.ts'
 
@@ -61,6 +62,10 @@ export interface LeaderQuestions {
     readonly question: { readonly method: 'list'; readonly state: string; readonly limit: number }
     readonly answer: readonly TransactionView[]
   }
+  'in-doubt': {
+    readonly question: { readonly method: 'in-doubt'; readonly limit: number; readonly waitMs: number }
+    readonly answer: InDoubtAnswer
+  }
   'members.list': { readonly question: { readonly method: 'members.list' }; readonly answer: MembersView }
   'members.add': {
     readonly question: { readonly method: 'members.add'; readonly node: number; readonly address: string } & Forced
@@ -109,6 +114,15 @@ export async function askStatus(address: string, options: AskOptions): Promise<N
 /** What one coordinator has heard of the members. @throws CoordinatorUnreachableError, AdminRefusedError */
 export async function askOwnMembers(address: string, options: AskOptions): Promise<MembersView> {
   return (await ask(address, 'members.list', { own: true }, options)) as MembersView
+}
+
+/** What one coordinator sees in doubt, leader or not. @throws CoordinatorUnreachableError, AdminRefusedError */
+export async function askOwnInDoubt(
+  address: string,
+  question: { readonly limit: number; readonly waitMs: number },
+  options: AskOptions,
+): Promise<InDoubtAnswer> {
+  return (await ask(address, 'in-doubt', { ...question, own: true }, options)) as InDoubtAnswer
 }
 
 /**

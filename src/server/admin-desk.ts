@@ -5,6 +5,7 @@ import type { DecisionLog } from '../replica/index.ts'
 import type { TransactionView } from '../txn/index.ts'
 import type { BackupDesk } from './backup-desk.ts'
 import type { GuardDesk } from './guard-desk.ts'
+import type { InDoubtDesk } from './in-doubt-desk.ts'
 import type { MembersDesk } from './members-desk.ts'
 import type { NodeStatus } from './status.ts'
 
@@ -26,6 +27,7 @@ interface DeskParts {
   readonly members: MembersDesk
   readonly guard: GuardDesk
   readonly backups: BackupDesk
+  readonly inDoubt: InDoubtDesk
   readonly status: () => NodeStatus
 }
 
@@ -65,7 +67,8 @@ export class AdminDesk {
     if (method === 'status') return result(this.#parts.status())
     if (method === 'list') return await this.#list(listQuestion.parse(parameters))
     if (method === 'outcome') return await this.#outcome(outcomeQuestion.parse(parameters))
-    for (const desk of [this.#parts.members, this.#parts.guard, this.#parts.backups]) {
+    const { members, guard, backups, inDoubt } = this.#parts
+    for (const desk of [members, guard, backups, inDoubt]) {
       const answer = desk.answer(method, parameters)
       if (answer !== undefined) return result(await answer)
     }

@@ -3,6 +3,7 @@ export {
   AdminRefusedError,
   type AskOptions,
   askLeader,
+  askOwnInDoubt,
   askOwnMembers,
   askStatus,
   CoordinatorUnreachableError,
@@ -13,6 +14,7 @@ export { type TakenBackup, takeBackup } from './backup-client.ts'
 export type { ServerConfig, ServerConfigInput } from './config.ts'
 export { ConfigError } from './config-error.ts'
 export { loadConfig, type Override } from './config-file.ts'
+export type { InDoubtAnswer, InDoubtBranch, InDoubtResource } from './in-doubt-view.ts'
 export {
   type BackupSummary,
   checkRecoverable,
@@ -27,4 +29,4 @@ export {
 export type { ServerSeams } from './seams.ts'
 export { CoordinatorServer } from './server.ts'
 export type { ServerLogger } from './server-logger.ts'
-export type { MemberStatus, NodeStatus, ResourceStatus, TransactionCounts } from './status.ts'
+export type { ConfiguredResource, MemberStatus, NodeStatus, ResourceStatus, TransactionCounts } from './status.ts'

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { CoordinatorStatus, ResolverStatus } from '../coordinator/index.ts'
 import type { MembersView, MemberView } from '../replica/index.ts'
 import type { ServerConfig } from './config.ts'
+import { placeOf } from './resource-place.ts'
 import type { MemberStatus, NodeStatus } from './status.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
@@ -17,6 +18,7 @@ interface StatusSources {
   readonly members: MembersView
   readonly uptimeMs: number
   readonly residentBytes: number
+  readonly wallMs: number
 }
 
 /** Gathers what `status` answers. */
@@ -28,6 +30,7 @@ export function makeStatus({ coordinator, resolver, fatalOf, config, members, ..
     version,
     uptimeMs: Math.round(figures.uptimeMs),
     residentBytes: figures.residentBytes,
+    wallMs: figures.wallMs,
     role: raft.role,
     serving: coordinator.leading,
     leader: raft.leader,
@@ -54,6 +57,7 @@ export function makeStatus({ coordinator, resolver, fatalOf, config, members, ..
       oldestMs,
       error: error ?? fatalOf(name),
     })),
+    configured: config.resources.map(({ name, kind, url }) => ({ name, kind, place: placeOf(url) })),
   }
 }
 

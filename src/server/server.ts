@@ -22,6 +22,7 @@ import { ClientSession } from './client-session.ts'
 import type { ServerConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
 import { GuardDesk } from './guard-desk.ts'
+import { InDoubtDesk } from './in-doubt-desk.ts'
 import { makeStatus } from './make-status.ts'
 import { MembersDesk } from './members-desk.ts'
 import { ResourceChecks } from './resource-checks.ts'
@@ -106,6 +107,15 @@ export class CoordinatorServer {
       members: new MembersDesk(config.node, replica),
       guard: new GuardDesk(this.#coordinator, replica),
       backups: this.#backups,
+      inDoubt: new InDoubtDesk({
+        coordinator: this.#coordinator,
+        log: replica,
+        resolver: this.#resolver,
+        resources,
+        clusterId: config.cluster,
+        node: config.node,
+        clock,
+      }),
       status: () => this.status(),
     })
   }
@@ -184,6 +194,7 @@ export class CoordinatorServer {
       members: this.#replica.members(),
       uptimeMs: this.#seams.clock.monotonicMs() - this.#startedMs,
       residentBytes: this.#seams.residentBytes(),
+      wallMs: this.#seams.clock.wallMs(),
     })
   }
 

@@ -5,6 +5,8 @@ export interface NodeStatus {
   readonly version: string
   readonly uptimeMs: number
   readonly residentBytes: number
+  /** Its clock when it answered, milliseconds since 1970. Older releases do not tell. */
+  readonly wallMs?: number
   readonly role: 'follower' | 'preCandidate' | 'candidate' | 'leader'
   /** This node leads and has applied everything before its term: it decides. */
   readonly serving: boolean
@@ -26,6 +28,16 @@ export interface NodeStatus {
   readonly guard: { readonly fromMs: number; readonly beforeMs: number } | undefined
   /** Only on the leader: it runs the resolver. */
   readonly resources: readonly ResourceStatus[]
+  /** The databases of its configuration. Older releases do not tell. */
+  readonly configured?: readonly ConfiguredResource[]
+}
+
+/** A database as a coordinator's configuration names it. */
+export interface ConfiguredResource {
+  readonly name: string
+  readonly kind: 'postgres' | 'mysql'
+  /** `host:port/database`; no user, no password. */
+  readonly place: string
 }
 
 export interface MemberStatus {

@@ -9,6 +9,8 @@ type Row = Readonly<Record<string, unknown>>
 export interface InnodbBlocking extends Blocked {
   /** How many transactions InnoDB has prepared. A branch that wrote nothing is none of them. */
   readonly prepared: number
+  /** Sessions that prepared one of them and are still connected. In MariaDB nobody else can end that branch meanwhile. */
+  readonly owners: readonly number[]
 }
 
 /** ER_SPECIFIC_ACCESS_DENIED_ERROR, and ER_TABLEACCESS_DENIED_ERROR for performance_schema. */
@@ -47,11 +49,13 @@ export async function innodbBlocking(run: Run, isMariadb: boolean): Promise<Inno
     const sessions = waitingSessions(await run(SESSIONS), held)
     const locked = isMariadb ? held : (await run(MYSQL_TABLES)).filter(({ holder }) => prepared.has(String(holder)))
     const found = blocked(sessions, tablesOf(locked))
+    const all = [...prepared.values()]
     const tableCount = Math.max(
       found.tableCount,
-      [...prepared.values()].reduce((sum, count) => sum + count, 0),
+      all.reduce((sum, { tables }) => sum + tables, 0),
     )
-    return { ...found, tableCount, prepared: prepared.size }
+    const owners = all.flatMap(({ thread }) => (thread === 0 ? [] : [thread]))
+    return { ...found, tableCount, prepared: prepared.size, owners }
   } catch (error) {
     if (DENIED.has(errnoOf(error) ?? 0)) return undefined
     throw error
@@ -66,15 +70,15 @@ export async function metadataWaiters(run: Run): Promise<readonly number[]> {
   return rows.map(({ id }) => Number(id))
 }
 
-/** The trx_id of each prepared transaction, with the number of its locked tables. */
-async function preparedTransactions(run: Run): Promise<ReadonlyMap<string, number>> {
+/** Each prepared transaction by its trx_id, with the session that it belongs to (0: none) and the number of its locked tables. */
+async function preparedTransactions(run: Run): Promise<ReadonlyMap<string, { thread: number; tables: number }>> {
   const status = String((await run('SHOW ENGINE INNODB STATUS'))[0]?.Status ?? '')
   const prepared = preparedInStatus(status)
   const rows = await run(TRANSACTIONS)
   return new Map(
     rows
       .filter(({ trx_id, thread }) => prepared.has(String(trx_id)) || Number(thread) === 0)
-      .map(({ trx_id, tables }) => [String(trx_id), Number(tables)]),
+      .map(({ trx_id, thread, tables }) => [String(trx_id), { thread: Number(thread), tables: Number(tables) }]),
   )
 }
 

@@ -20,7 +20,7 @@ export async function inspectMysql(run: Run, cluster: ClusterId): Promise<InDoub
   const isMariadb = /mariadb/i.test(version)
   const blocking = await innodbBlocking(run, isMariadb)
   const isCertain = rows.length === 1 && branches.length === 1 && blocking?.prepared === 1
-  const { prepared: _, ...found } = blocking ?? { ...NOTHING_BLOCKED, prepared: 0 }
+  const { prepared: _, owners: __, ...found } = blocking ?? { ...NOTHING_BLOCKED, prepared: 0, owners: [] }
   const own: Blocked = isCertain ? found : NOTHING_BLOCKED
   return {
     ...rest,
@@ -36,9 +36,19 @@ function notesOf(blocking: InnodbBlocking | undefined, isMariadb: boolean, waite
     notes.push("what is blocked can't be seen: the coordinators' user lacks rights; GRANT PROCESS ON *.* shows it")
   else if (isMariadb && blocking.tableCount > blocking.tables.length)
     notes.push('MariaDB names a locked table only while somebody waits for it')
+  const owners = isMariadb ? (blocking?.owners ?? []) : []
+  if (owners.length > 0)
+    notes.push(
+      `prepared by ${sessions(owners)}, still connected: while it is, MariaDB lets nobody else end its branch (KILL CONNECTION frees it)`,
+    )
   if (waiters.length > 0) {
-    const who = waiters.length === 1 ? `session ${waiters[0]} waits` : `sessions ${waiters.join(', ')} wait`
-    notes.push(`${who} for a metadata lock; the server does not say whether a prepared branch has it`)
+    notes.push(
+      `${sessions(waiters)} ${waiters.length === 1 ? 'waits' : 'wait'} for a metadata lock; the server does not say whether a prepared branch has it`,
+    )
   }
   return notes
+}
+
+function sessions(ids: readonly number[]): string {
+  return `${ids.length === 1 ? 'session' : 'sessions'} ${ids.join(', ')}`
 }
