@@ -4,6 +4,7 @@ import { Command, CommanderError } from 'commander'
 import { ConcordatError } from '../base/index.ts'
 import { addBackupCommand } from './backup-command.ts'
 import { addDemoCommand } from './demo-command.ts'
+import { addDoctorCommand } from './doctor-command.ts'
 import { addGuardCommand } from './guard-command.ts'
 import { addInDoubtCommand } from './in-doubt-command.ts'
 import { addListCommand } from './list-command.ts'
@@ -37,6 +38,7 @@ addBackupCommand(program)
 addRestoreCommand(program)
 addRecoverCommand(program)
 addGuardCommand(program)
+addDoctorCommand(program)
 addDemoCommand(program)
 
 /** Codes that say that the call itself is wrong. */
