@@ -44,8 +44,12 @@ interface Given {
 }
 
 function ask(given: Given, question: object = {}): Promise<InDoubtAnswer> {
+  return deskOf(given).answer('in-doubt', { waitMs: 50, ...question })!
+}
+
+function deskOf(given: Given): InDoubtDesk {
   const { resources, knowledge = () => ({ kind: 'unknown' }), participant, leading = true, resolverError } = given
-  const desk = new InDoubtDesk({
+  return new InDoubtDesk({
     coordinator: {
       status: () => ({ leading, leader: undefined }),
       knowledge,
@@ -59,7 +63,6 @@ function ask(given: Given, question: object = {}): Promise<InDoubtAnswer> {
     node: 2,
     clock: systemClock,
   })
-  return desk.answer('in-doubt', { waitMs: 50, ...question })!
 }
 
 test('another question is none of its business', () => {
@@ -170,4 +173,26 @@ test('a database without an inspection is listed by the port that the resolver u
   const list = async () => [{ gid, cluster, txid, branch: BRANCH, ageMs: 7 }]
   const answer = await ask({ resources: [{ name: 'plain', kind: 'postgres', inDoubt: { list } } as never] })
   expect(answer.branches).toMatchObject([{ gid, ageMs: 7, sessionCount: 0 }])
+})
+
+test('however many ask at once, a database is looked into once at a time, and again later', async () => {
+  let looks = 0
+  let finish = (): void => {}
+  const list = async () => {
+    looks += 1
+    await new Promise<void>((resolve) => {
+      finish = resolve
+    })
+    return []
+  }
+  const desk = deskOf({ resources: [database('flights', list)] })
+  const question = { waitMs: 5_000 }
+  const both = [desk.answer('in-doubt', question), desk.answer('in-doubt', question)]
+  finish()
+  await Promise.all(both)
+  expect(looks).toBe(1)
+  const later = desk.answer('in-doubt', question)
+  finish()
+  await later
+  expect(looks).toBe(2)
 })

@@ -39,6 +39,8 @@ const NOTHING: InDoubtReport = {
 /** Answers what is in doubt and what it blocks. It looks into every configured database and changes nothing. */
 export class InDoubtDesk {
   readonly #parts: InDoubtDeskParts
+  /** One look into a database at a time: its sessions are few, and the resolver needs them. Who asks meanwhile gets the same. */
+  readonly #looking = new Map<Resource<unknown>, Promise<InDoubtReport>>()
 
   constructor(parts: InDoubtDeskParts) {
     this.#parts = parts
@@ -71,10 +73,18 @@ export class InDoubtDesk {
 
   async #lookInto(resource: Resource<unknown>, waitMs: number): Promise<Looked> {
     try {
-      return { resource, report: await this.#within(waitMs, 'it', this.#report(resource)), error: undefined }
+      return { resource, report: await this.#within(waitMs, 'it', this.#shared(resource)), error: undefined }
     } catch (thrown) {
       return { resource, report: undefined, error: toError(thrown).message }
     }
+  }
+
+  #shared(resource: Resource<unknown>): Promise<InDoubtReport> {
+    const running = this.#looking.get(resource)
+    if (running !== undefined) return running
+    const report = this.#report(resource).finally(() => this.#looking.delete(resource))
+    this.#looking.set(resource, report)
+    return report
   }
 
   async #report({ inspection, inDoubt }: Resource<unknown>): Promise<InDoubtReport> {

@@ -79,6 +79,29 @@ describe.skipIf(!hasMariadb)(title, () => {
     expect(found.find(({ what }) => what === 'flushOff')?.message).toMatch(/is 2: a crash of the machine loses votes/)
   })
 
+  test('a replica that commits do not wait for is found', async () => {
+    const copy = await servers.startMariadb({ settings: { server_id: '8' } })
+    const [replica, primary] = await Promise.all([
+      mysql2.createConnection(copy.url()),
+      mysql2.createConnection(bad.url()),
+    ])
+    const from = "master_host='127.0.0.1', master_user='root', master_log_file='binlog.000001', master_log_pos=4"
+    await replica.query(`change master to ${from}, master_port=${bad.port}`)
+    await replica.query('start slave')
+    await expect.poll(async () => worse(await examine(bad))).toContain('warning asynchronousReplicas')
+
+    await replica.query('stop slave')
+    await replica.query('set global rpl_semi_sync_slave_enabled = 1')
+    await primary.query('set global rpl_semi_sync_master_enabled = 1')
+    await replica.query('start slave')
+    const clients = async () => (await primary.query("show status like 'Rpl_semi_sync_master_clients'"))[0]
+    await expect.poll(clients).toMatchObject([{ Value: '1' }])
+    expect(worse(await examine(bad))).not.toContain('warning asynchronousReplicas')
+    await primary.query('set global rpl_semi_sync_master_enabled = 0')
+    await Promise.all([replica.end(), primary.end()])
+    await copy.stop()
+  })
+
   test('tables of another engine are named', async () => {
     const admin = await mysql2.createConnection(good.url())
     await admin.query('create table loose (id int) engine=MyISAM')

@@ -87,7 +87,7 @@ async function canSeeTransactions(run: Run): Promise<Observation> {
     if (errnoOf(refusal) === undefined) throw refusal
     return ok(
       'transactionsHidden',
-      "concordat in-doubt can't show what prepared branches block.",
+      "Without PROCESS concordat in-doubt can't show what prepared branches block, and replicas are not seen here.",
       'Optional: GRANT PROCESS ON *.* to that user.',
     )
   }
