@@ -20,6 +20,9 @@ const GUARDED =
 const NO_RESOURCES =
   'No databases are configured (no `resources`): nobody looks for branches that an application leaves behind, and nobody settles them. See: docs/reference/configuration.md'
 
+/** A branch that is older is worth a closer look, even if nobody waits for it yet. */
+const DETAILS_FROM_MS = 5_000
+
 /** Prints it for people: branches, what they block, and what each database has left. */
 export function printInDoubt(answer: InDoubtAnswer): void {
   const { red } = stdoutColors
@@ -66,8 +69,10 @@ function summary({ sessionCount, tableCount }: Blocked): string {
   return parts.length === 0 ? '-' : parts.join(', ')
 }
 
-function hasDetails(branch: InDoubtBranch): boolean {
-  return branch.sessionCount > 0 || branch.tables.length > 0 || branch.vacuum?.isOldest === true
+/** Under load there are always young branches that harm nobody: a row of the table is enough for them. */
+function hasDetails({ sessionCount, tables, vacuum, ageMs }: InDoubtBranch): boolean {
+  if (sessionCount > 0) return true
+  return ageMs >= DETAILS_FROM_MS && (tables.length > 0 || vacuum?.isOldest === true)
 }
 
 function printDetails(title: string, what: Blocked & Partial<Pick<InDoubtBranch, 'vacuum' | 'owner'>>): void {

@@ -42,7 +42,7 @@ function checkQuorum(present: readonly NodeStatus[], findings: Findings): void {
   const voters = members.filter(({ role }) => role !== 'learner')
   const answering = voters.filter(({ node }) => present.some((each) => each.node === node)).length
   const majority = Math.floor(voters.length / 2) + 1
-  const what = `${answering} of ${voters.length} voters answer, ${majority} are needed`
+  const what = `${answering} of ${voters.length} voters answer, a majority is ${majority}`
   if (answering < majority)
     findings.error(
       'noQuorum',

@@ -267,7 +267,8 @@ test('guard lift without a reason is refused in words', async () => {
 test('help and version go to stdout and end with 0', async () => {
   const help = await concordat(['--help'])
   expect(help).toMatchObject({ code: 0, stderr: '' })
-  for (const command of ['serve', 'status', 'outcome', 'list', 'in-doubt', 'doctor', 'demo']) expect(help.stdout).toContain(command)
+  for (const command of ['serve', 'status', 'outcome', 'list', 'in-doubt', 'doctor', 'demo'])
+    expect(help.stdout).toContain(command)
   const version = await concordat(['--version'])
   expect(version).toMatchObject({ code: 0, stdout: expect.stringMatching(/^\d+\.\d+\.\d+\n$/) })
 })

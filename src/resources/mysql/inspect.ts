@@ -39,7 +39,7 @@ function notesOf(blocking: InnodbBlocking | undefined, isMariadb: boolean, waite
   const owners = isMariadb ? (blocking?.owners ?? []) : []
   if (owners.length > 0)
     notes.push(
-      `prepared by ${sessions(owners)}, still connected: while it is, MariaDB lets nobody else end its branch (KILL CONNECTION frees it)`,
+      `prepared by ${sessions(owners.toSorted((a, b) => a - b))}, still connected: as a rule the application is about to end these branches, and meanwhile MariaDB lets nobody else; where it hangs, KILL CONNECTION frees its branch`,
     )
   if (waiters.length > 0) {
     notes.push(
