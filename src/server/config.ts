@@ -28,8 +28,10 @@ const member = z.strictObject({
   address,
 })
 
+const participantName = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'expected 1 to 64 characters of A-Z a-z 0-9 . _ -')
+
 const resource = z.strictObject({
-  name: z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'expected 1 to 64 characters of A-Z a-z 0-9 . _ -'),
+  name: participantName,
   kind: z.enum(['postgres', 'mysql']),
   /** Connection URL; take secrets from the environment: `url: ${FLIGHTS_URL}`. */
   url: z.url('expected a connection URL such as postgres://user:password@host:5432/database'),
@@ -54,6 +56,8 @@ export const configSchema = z
     members: z.array(member).min(1, 'name at least this node itself'),
     join: z.boolean('expected true or false').default(false),
     resources: z.array(resource).default([]),
+    /** Services that take part over a connection of their own, known before any instance has come. */
+    participants: z.array(participantName).default([]),
     tls: tls.optional(),
     raft: z
       .strictObject({

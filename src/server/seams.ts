@@ -28,7 +28,7 @@ export interface ServerSeams {
   readonly tuning: Partial<ReplicaTuning>
   /** The same of the coordinator. */
   readonly coordination: Partial<CoordinatorOptions>
-  /** How participants in other processes are reached; there are none without it. */
+  /** How participants in other processes are reached, instead of over the connections that they open. */
   readonly participants: ParticipantPort | undefined
   /** Looks on while the log's core works. */
   readonly tap: RaftTap | undefined

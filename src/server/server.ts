@@ -25,6 +25,8 @@ import { GuardDesk } from './guard-desk.ts'
 import { InDoubtDesk } from './in-doubt-desk.ts'
 import { makeStatus } from './make-status.ts'
 import { MembersDesk } from './members-desk.ts'
+import { isParticipantName, ParticipantRegistry } from './participant-registry.ts'
+import { ParticipantSession } from './participant-session.ts'
 import { ResourceChecks } from './resource-checks.ts'
 import { type ChosenSeams, chooseSeams, drawSeed, type ServerSeams } from './seams.ts'
 import type { ServerLogger } from './server-logger.ts'
@@ -56,7 +58,8 @@ export class CoordinatorServer {
   readonly #checks: ResourceChecks
   readonly #backups: BackupDesk
   readonly #desk: AdminDesk
-  readonly #sessions = new Set<ClientSession>()
+  readonly #participants: ParticipantRegistry
+  readonly #sessions = new Set<ClientSession | ParticipantSession>()
   readonly #startedMs: number
   #listener: Listener | undefined
 
@@ -76,6 +79,7 @@ export class CoordinatorServer {
     this.#replica = replica
     this.#resources = resources
     this.failed = failed
+    this.#participants = new ParticipantRegistry(config.participants)
     const { keepMs, keepCount, openMax } = config.transactions
     this.#coordinator = new Coordinator({
       log: replica,
@@ -84,7 +88,7 @@ export class CoordinatorServer {
       seed: drawSeed(seams),
       options: { keepMs, keepCount, openMax, ...seams.coordination },
       logger,
-      ...(seams.participants !== undefined && { participants: seams.participants }),
+      participants: seams.participants ?? this.#participants,
       observers: [
         { leading: () => this.#announceLeader(config.node), following: (leader) => this.#announceLeader(leader) },
       ],
@@ -242,6 +246,7 @@ export class CoordinatorServer {
       const objection = this.#replica.acceptPeer(hello)
       if (objection !== undefined) return objection
     }
+    if (hello.role === 'participant' && !isParticipantName(hello.name)) return nameless(hello.name)
     return {
       kind: 'welcome',
       protocolMajor: PROTOCOL_MAJOR,
@@ -258,7 +263,12 @@ export class CoordinatorServer {
       this.#replica.addPeerConnection(connection)
       return
     }
-    const session = new ClientSession(connection, {
+    const session = role === 'participant' ? this.#takeParticipant(connection) : this.#takeClient(connection)
+    this.#sessions.add(session)
+  }
+
+  #takeClient(connection: Connection): ClientSession {
+    return new ClientSession(connection, {
       coordinator: this.#coordinator,
       desk: this.#desk,
       hint: (leader) => this.#hint(leader),
@@ -268,15 +278,29 @@ export class CoordinatorServer {
         this.#sayWhy(connection, reason)
       },
     })
-    this.#sessions.add(session)
+  }
+
+  #takeParticipant(connection: Connection): ParticipantSession {
+    const session = new ParticipantSession(connection, {
+      coordinator: this.#coordinator,
+      book: this.#participants,
+      hint: (leader) => this.#hint(leader),
+      onEnd: (ended, reason) => {
+        this.#sessions.delete(ended)
+        this.#participants.leave(ended.name, ended)
+        this.#sayWhy(connection, reason)
+      },
+    })
+    this.#participants.enter(session.name, session)
+    return session
   }
 
   /** Applications come and go; one that can't speak the protocol is somebody's mistake. */
   #sayWhy({ remote, remoteAddress }: Connection, reason: Error): void {
-    const { name } = remote as Hello
+    const { name, role } = remote as Hello
     const level = reason instanceof ProtocolError ? 'warn' : 'debug'
     const { code } = reason as { readonly code?: string }
-    this.#logger[level]({ remoteAddress, name, code }, `the connection of client ${name} ended: ${reason.message}`)
+    this.#logger[level]({ remoteAddress, name, code }, `the connection of ${role} ${name} ended: ${reason.message}`)
   }
 
   #hint(leader: NodeId | undefined): LeaderHint | undefined {
@@ -301,6 +325,11 @@ function listenEndpoint(config: ServerConfig, isExposed: boolean): { readonly ho
     )
   }
   return endpoint
+}
+
+function nameless(name: string): Rejected {
+  const message = `${JSON.stringify(name.slice(0, 80))} is no name for a participant; use 1 to 64 characters of A-Z a-z 0-9 . _ -`
+  return { kind: 'rejected', code: 'PARTICIPANT_NAME_INVALID', message }
 }
 
 function snapshotTuning({ snapshots }: ServerConfig): Partial<ReplicaTuning> {

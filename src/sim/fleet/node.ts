@@ -183,6 +183,7 @@ export class SimNode {
       members: [...members],
       join: this.#joins,
       resources: [],
+      participants: [],
       raft: { heartbeatMs: 50, electionTimeoutMs: 300 },
       // The tuning of a run replaces these.
       snapshots: { bytes: 67_108_864, entries: 250_000, tailBytes: 16_777_216, tailEntries: 50_000 },
