@@ -1,4 +1,5 @@
 export { assert, InvariantError, unreachable } from './assert.ts'
+export { BRANCH_HEADER, type BranchTicket, formatBranchTicket, parseBranchTicket } from './branch-ticket.ts'
 export { ByteReader, ByteWriter, CodecError } from './bytes.ts'
 export { type Clock, sleep, systemClock, type Timer } from './clock.ts'
 export { ConcordatError, toError } from './errors.ts'

@@ -9,6 +9,7 @@ import {
   toError,
 } from '../base/index.ts'
 import type { Branch, Resource } from '../resources/index.ts'
+import type { BranchRecord } from '../txn/index.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 import { Enlistment } from './enlistment.ts'
 import {
@@ -17,6 +18,7 @@ import {
   type TransactionAbortReason,
   TransactionEndedError,
 } from './errors.ts'
+import { type Service, ServiceBranch, serviceRecord } from './service.ts'
 import type { Transaction } from './transaction.ts'
 
 /** What a running transaction needs from its `Concordat`. */
@@ -43,6 +45,8 @@ export class ActiveTransaction implements Transaction, Deadline {
   readonly txid: Txid
   readonly dueMs: number
   readonly enlistments: Enlistment[] = []
+  /** Branches in other processes, whose votes the coordinators gather. */
+  readonly services: BranchRecord[] = []
   readonly #parts: TransactionParts
   readonly #byResource = new Map<Resource<unknown>, Enlistment>()
   readonly #controller = new AbortController()
@@ -80,8 +84,14 @@ export class ActiveTransaction implements Transaction, Deadline {
     return Math.max(0, this.dueMs - this.#parts.clock.monotonicMs())
   }
 
-  enlist<Session>(resource: Resource<Session>): Promise<Session> {
+  enlist(service: Service): Promise<ServiceBranch>
+  enlist<Session>(resource: Resource<Session>): Promise<Session>
+  enlist<Session>(resource: Resource<Session> | Service): Promise<Session | ServiceBranch> {
     if (this.#ended || this.#doom !== undefined) return refusedQuietly(new TransactionEndedError(this.txid))
+    return resource.kind === 'service' ? this.#enlistService(resource) : this.#enlistResource(resource)
+  }
+
+  #enlistResource<Session>(resource: Resource<Session>): Promise<Session> {
     const enlistment = this.#byResource.get(resource) ?? this.#begin(resource)
     // The map's key is the resource itself, so the branch has its session type.
     const session = enlistment.opening.then((branch) => branch.session as Session)
@@ -141,11 +151,29 @@ export class ActiveTransaction implements Transaction, Deadline {
     this.#endNow(this.#abortedError('cancelled', "the caller's signal fired", false, cause))
   }
 
+  #enlistService({ name }: Service): Promise<ServiceBranch> {
+    const number = this.#branchCount
+    const joining = number < BRANCHES_MAX ? this.#joinService(name, number as BranchId) : Promise.reject(tooMany())
+    joining.catch((error: unknown) => this.#doomWith(toError(error)))
+    return joining
+  }
+
+  async #joinService(name: string, branch: BranchId): Promise<ServiceBranch> {
+    const record = serviceRecord(branch, name)
+    this.services.push(record)
+    const cluster = await this.#askCluster()
+    if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
+    return new ServiceBranch(record, this.txid, cluster, () => this.remainingMs)
+  }
+
+  get #branchCount(): number {
+    return this.enlistments.length + this.services.length
+  }
+
   #begin(resource: Resource<unknown>): Enlistment {
-    const number = this.enlistments.length
+    const number = this.#branchCount
     const branchId = number as BranchId
-    const opening =
-      number < BRANCHES_MAX ? this.#open(resource, branchId) : Promise.reject(new TooManyBranchesError(TOO_MANY))
+    const opening = number < BRANCHES_MAX ? this.#open(resource, branchId) : Promise.reject(tooMany())
     opening.catch((error: unknown) => this.#doomWith(this.#enlistFailed(resource, toError(error))))
     const enlistment = new Enlistment(branchId, resource, opening)
     this.#byResource.set(resource, enlistment)
@@ -154,11 +182,16 @@ export class ActiveTransaction implements Transaction, Deadline {
   }
 
   async #open(resource: Resource<unknown>, branch: BranchId): Promise<Branch<unknown>> {
-    // A little less than its whole time: "no coordinator answers" says more than "the time was over".
-    const known = this.#parts.clusterId(this.remainingMs * 0.9, this.signal)
+    // Nothing is awaited when the cluster is known: the branch begins within the call.
+    const known = this.#askCluster()
     const cluster = typeof known === 'string' ? known : await known
     if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
     return resource.begin({ cluster, txid: this.txid, branch }, { signal: this.signal })
+  }
+
+  #askCluster(): ClusterId | Promise<ClusterId> {
+    // A little less than its whole time: "no coordinator answers" says more than "the time was over".
+    return this.#parts.clusterId(this.remainingMs * 0.9, this.signal)
   }
 
   /** An error of ours says all by itself; a driver's own needs to be told apart from the application's. */
@@ -202,4 +235,8 @@ function refusedQuietly(error: Error): Promise<never> {
   return refused
 }
 
-const TOO_MANY = `a transaction has at most ${BRANCHES_MAX} branches; split the work, or enlist each database once`
+function tooMany(): TooManyBranchesError {
+  return new TooManyBranchesError(
+    `a transaction has at most ${BRANCHES_MAX} branches; split the work, or enlist each database once`,
+  )
+}

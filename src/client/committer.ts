@@ -4,6 +4,7 @@ import type { PrepareResult } from '../resources/index.ts'
 import type { Outcome } from '../txn/index.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
 import type { Deadlines } from './deadlines.ts'
+import { DEFAULTS } from './defaults.ts'
 import type { Enlistment } from './enlistment.ts'
 import {
   CoordinatorUnavailableError,
@@ -48,11 +49,12 @@ export class Committer {
    * @throws OutcomeUnknownError when nobody can say; the background goes on asking
    */
   async commit(tx: ActiveTransaction): Promise<void> {
-    const { enlistments } = tx
+    const { enlistments, services } = tx
     if (enlistments.length > 0) await tx.unlessEnded(allOpen(enlistments))
     if (tx.doom !== undefined) throw tx.doom
     await this.#refuseSpoilt(tx)
     const [only] = enlistments
+    if (services.length > 0) return this.#commitTwoPhase(tx)
     if (only === undefined) return tx.decide()
     if (enlistments.length === 1) return this.#commitOnePhase(tx, only)
     return this.#commitTwoPhase(tx)
@@ -61,7 +63,8 @@ export class Committer {
   /** A settlement of what the transaction has done so far, for whoever rolls it back. */
   settlement(tx: ActiveTransaction): Settlement | undefined {
     const clusterId = this.#parts.clusterId()
-    return clusterId === undefined ? undefined : { clusterId, txid: tx.txid, enlistments: tx.enlistments }
+    if (clusterId === undefined) return undefined
+    return { clusterId, txid: tx.txid, enlistments: tx.enlistments, services: tx.services }
   }
 
   async #refuseSpoilt(tx: ActiveTransaction): Promise<void> {
@@ -108,15 +111,18 @@ export class Committer {
     const waitMs = this.#decisionWaitMs(tx)
     tx.decide()
     const writers = tx.enlistments.filter((enlistment) => enlistment.phase === 'prepared')
-    if (writers.length > 0) await this.#askForDecision(tx, writers, waitMs)
+    if (writers.length + tx.services.length > 0) await this.#askForDecision(tx, writers, waitMs)
   }
 
   async #askForDecision(tx: ActiveTransaction, writers: readonly Enlistment[], timeoutMs: number): Promise<void> {
     const settlement = this.settlement(tx)
     assert(settlement !== undefined, 'a branch is open, so the cluster is known')
-    const { clusterId, txid } = settlement
+    const { clusterId, txid, services } = settlement
     // A reader takes no part in phase two, so the log need not name it.
-    const request = { clusterId, txid, timeoutMs, branches: writers.map(recordOf) }
+    const branches = [...writers.map(recordOf), ...services]
+    // Whoever gathers votes must have given up before we do: then we hear why.
+    const answerMs = services.length > 0 ? timeoutMs + DEFAULTS.answerSlackMs : timeoutMs
+    const request = { clusterId, txid, timeoutMs, answerMs, branches }
     let reply: Reply
     try {
       reply = await this.#parts.port.commit(request)

@@ -7,6 +7,8 @@ export const DEFAULTS = {
   timeoutMsMax: 86_400_000,
   /** However little of `timeoutMs` is left, a decision that was asked for is waited for this long: an election fits in. */
   decisionTimeoutMs: 5_000,
+  /** With services a coordinator may gather votes for all that time, and its answer is waited for so much longer. */
+  answerSlackMs: 2_000,
   /** How long a call waits for its branches to roll back or finish; they go on behind its back. */
   settleWaitMs: 5_000,
   /** How long `close()` waits for running transactions before it aborts them, and again for unfinished branches. */

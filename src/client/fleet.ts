@@ -6,6 +6,7 @@ import {
   Link,
   type Message,
   type Network,
+  type PeerRole,
   PROTOCOL_MAJOR,
   PROTOCOL_MINOR,
   RejectionCode,
@@ -21,6 +22,8 @@ export interface FleetOptions {
   readonly addresses: readonly Address[]
   readonly tls: TlsOptions | undefined
   readonly name: string
+  /** As what to take part. Default `client`. */
+  readonly role?: Exclude<PeerRole, 'peer'>
   /** Undefined: whatever the first coordinator says. */
   readonly clusterId: ClusterId | undefined
   readonly network: Network
@@ -41,7 +44,12 @@ export interface FleetEvents {
   onServing(connection: Connection): void
   /** An answer to a request. */
   onReply(message: ServerMessage, connection: Connection): void
+  /** PREPARE or a decision, to a participant. It is answered over the same connection. */
+  onOrder(order: ParticipantOrder, connection: Connection): void
 }
+
+/** What a coordinator says to a participant by itself. */
+export type ParticipantOrder = Extract<ServerMessage, { kind: 'prepare' | 'decision' }>
 
 /** Coordinators that are met by name and by hint, at most: a mad one must not make us dial the world. */
 const MEMBERS_MAX = 16
@@ -149,7 +157,7 @@ export class Fleet {
       kind: 'hello',
       protocolMajor: PROTOCOL_MAJOR,
       protocolMinor: PROTOCOL_MINOR,
-      role: 'client',
+      role: this.#options.role ?? 'client',
       clusterId: this.#clusterId,
       node: undefined,
       name: this.#options.name,
@@ -209,6 +217,8 @@ export class Fleet {
     if (connection === undefined) return
     if (message.kind === 'outcome' || message.kind === 'refused' || message.kind === 'adminResult') {
       this.#events.onReply(message, connection)
+    } else if (message.kind === 'prepare' || message.kind === 'decision') {
+      this.#events.onOrder(message, connection)
     } else if (message.kind === 'leader') {
       const wasActive = connection === this.#active
       this.learn(message.leader, connection)

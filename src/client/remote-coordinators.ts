@@ -3,7 +3,7 @@ import type { AbortRequest, CommitRequest, CoordinatorPort, InquireRequest, Repl
 import { AckBook } from './ack-book.ts'
 import { type Deadline, Deadlines } from './deadlines.ts'
 import { ConcordatClosedError, CoordinatorUnavailableError } from './errors.ts'
-import { Fleet, type FleetOptions } from './fleet.ts'
+import { Fleet, type FleetEvents, type FleetOptions } from './fleet.ts'
 import { RequestTable } from './request-table.ts'
 
 /** How often waiting ACKs are tried again, and coordinators that are down dialled anew while somebody waits. */
@@ -30,7 +30,8 @@ export class RemoteCoordinators implements CoordinatorPort {
   #nurse: Timer | undefined
   #isClosed = false
 
-  constructor(options: FleetOptions) {
+  /** @param onOrder what to do with PREPARE and decisions, for a participant */
+  constructor(options: FleetOptions, onOrder: FleetEvents['onOrder'] = () => {}) {
     const { clock, random, schedule } = options
     this.#options = options
     this.#clusterId = options.clusterId
@@ -45,6 +46,7 @@ export class RemoteCoordinators implements CoordinatorPort {
       // The others name a new leader before it has applied its term's first entry, and until then it drops ACKs.
       onServing: (connection) => this.#acks.switchTo(connection),
       onReply: (message, connection) => this.#requests.onReply(message, connection),
+      onOrder,
     })
     this.#requests = new RequestTable({
       clock,
@@ -53,6 +55,11 @@ export class RemoteCoordinators implements CoordinatorPort {
       describe: () => this.#fleet.describe(),
       onNotLeader: (refused, from) => this.#fleet.learn(refused.leader, from),
     })
+  }
+
+  /** Connects before the first request: a participant is spoken to. */
+  connect(): void {
+    this.#start()
   }
 
   /** @throws CoordinatorUnavailableError after `timeoutMs`; the reason of `signal`; ConcordatClosedError */
@@ -65,10 +72,10 @@ export class RemoteCoordinators implements CoordinatorPort {
   }
 
   commit(request: CommitRequest): Promise<Reply> {
-    const { clusterId, txid, timeoutMs, branches } = request
+    const { clusterId, txid, timeoutMs, answerMs = timeoutMs, branches } = request
     this.#start()
     const requestId = this.#requests.nextId()
-    return this.#requests.submit({ kind: 'commit', requestId, clusterId, txid, timeoutMs, branches }, timeoutMs)
+    return this.#requests.submit({ kind: 'commit', requestId, clusterId, txid, timeoutMs, branches }, answerMs)
   }
 
   abort(request: AbortRequest, timeoutMs: number): Promise<Reply> {

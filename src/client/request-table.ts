@@ -26,6 +26,8 @@ const FINAL_ALL_THE_SAME: ReadonlySet<string> = new Set<RefusalCode>(['DISK_FULL
 /** One request until its answer. It is its own deadline: nothing else is allocated for it. */
 class Request implements Deadline {
   readonly dueMs: number
+  /** When a coordinator must have gathered the votes of a commit. */
+  readonly votesDueMs: number
   readonly resolve: (reply: Reply) => void
   readonly #table: RequestTable
   message: RequestMessage
@@ -38,10 +40,17 @@ class Request implements Deadline {
   lastRefusal: Refused | undefined
   attempts = 0
 
-  constructor(table: RequestTable, message: RequestMessage, dueMs: number, resolve: (reply: Reply) => void) {
+  constructor(
+    table: RequestTable,
+    message: RequestMessage,
+    nowMs: number,
+    timeoutMs: number,
+    resolve: (reply: Reply) => void,
+  ) {
     this.#table = table
     this.message = message
-    this.dueMs = dueMs
+    this.dueMs = nowMs + timeoutMs
+    this.votesDueMs = nowMs + (message.kind === 'commit' ? message.timeoutMs : timeoutMs)
     this.resolve = resolve
   }
 
@@ -80,7 +89,7 @@ export class RequestTable {
   /** Sends `message` to the leader, now or when there is one, until it is answered or `timeoutMs` is over. Never rejects. */
   submit(message: RequestMessage, timeoutMs: number): Promise<Reply> {
     return new Promise((resolve) => {
-      const request = new Request(this, message, this.#parts.clock.monotonicMs() + timeoutMs, resolve)
+      const request = new Request(this, message, this.#parts.clock.monotonicMs(), timeoutMs, resolve)
       this.#requests.set(message.requestId, request)
       this.#parts.deadlines.add(request)
       this.#send(request)
@@ -132,9 +141,9 @@ export class RequestTable {
     else this.#sendLater(request)
   }
 
-  #withRemainingTime({ message, dueMs }: Request): RequestMessage {
+  #withRemainingTime({ message, votesDueMs }: Request): RequestMessage {
     if (message.kind !== 'commit') return message
-    return { ...message, timeoutMs: Math.max(1, Math.ceil(dueMs - this.#parts.clock.monotonicMs())) }
+    return { ...message, timeoutMs: Math.max(1, Math.ceil(votesDueMs - this.#parts.clock.monotonicMs())) }
   }
 
   #sendLater(request: Request): void {

@@ -13,6 +13,8 @@ export interface Settlement {
   readonly clusterId: ClusterId
   readonly txid: Txid
   readonly enlistments: readonly Enlistment[]
+  /** Branches in other processes: the coordinators tell them. */
+  readonly services: readonly BranchRecord[]
 }
 
 /** What a settler needs. */
@@ -72,7 +74,7 @@ export class Settler {
   /**
    * Rolls everything back before anybody was asked to decide. A prepared branch that can't be rolled back now, or a vote
    * that nobody knows, is told to the coordinators: then the outcome is durable, and the resolver settles it even if this
-   * process dies. Resolves as `finish` does. Never rejects.
+   * process dies. So are services that were called: the coordinators tell them. Resolves as `finish` does. Never rejects.
    */
   async rollBack(settlement: Settlement): Promise<void> {
     const open = settlement.enlistments.filter((enlistment) => enlistment.phase !== 'ended')
@@ -87,7 +89,7 @@ export class Settler {
     this.#background.track(all)
     await this.#deadlines.within(all, DEFAULTS.settleWaitMs, undefined)
     const untold = promised.filter((enlistment) => enlistment.phase !== 'ended' || unknown.includes(enlistment))
-    if (untold.length > 0) this.#tellAborted(settlement, untold)
+    if (untold.length > 0 || settlement.services.length > 0) this.#tellAborted(settlement, untold)
     for (const enlistment of untold) {
       if (enlistment.phase !== 'ended') this.#goOn(settlement, enlistment, 'abort')
     }
@@ -110,9 +112,9 @@ export class Settler {
     )
   }
 
-  #tellAborted({ clusterId, txid }: Settlement, enlistments: readonly Enlistment[]): void {
-    const branches = enlistments.map(recordOf)
-    const request = { clusterId, txid, participant: branches[0]?.participant, branches }
+  #tellAborted({ clusterId, txid, services }: Settlement, enlistments: readonly Enlistment[]): void {
+    const records = enlistments.map(recordOf)
+    const request = { clusterId, txid, participant: records[0]?.participant, branches: [...records, ...services] }
     this.#background.repeat({ txid, work: 'abort' }, async () => {
       const reply = await this.#port.abort(request, DEFAULTS.outcomeTimeoutMs)
       if (reply.kind === 'refused') {

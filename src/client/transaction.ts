@@ -1,5 +1,6 @@
 import type { Txid } from '../base/index.ts'
 import type { Resource } from '../resources/index.ts'
+import type { Service, ServiceBranch } from './service.ts'
 
 /** What a callback gets: the transaction it runs in. Use it only until the callback has ended. */
 export interface Transaction {
@@ -26,6 +27,17 @@ export interface Transaction {
    * @throws ResourceUnavailableError when the database gives no session
    */
   enlist<Session>(resource: Resource<Session>): Promise<Session>
+
+  /**
+   * Enlists a service, which another process carries out: make the call with the branch's `headers()`. The coordinators ask
+   * the service for its vote when the callback has ended.
+   *
+   * Each enlistment is a branch of its own: enlist once for each call. A call that fails, or of which nobody knows whether it
+   * arrived, must fail the transaction: throw.
+   *
+   * @throws TransactionEndedError, CoordinatorUnavailableError, TooManyBranchesError
+   */
+  enlist(service: Service): Promise<ServiceBranch>
 
   /**
    * Aborts the transaction and leaves the callback by throwing. Even if the callback catches that, nothing will be committed.

@@ -7,6 +7,8 @@ export interface CommitRequest {
   readonly txid: Txid
   /** How long the coordinator may gather votes, from the request's arrival. */
   readonly timeoutMs: number
+  /** How long the caller waits for the answer, when that is longer: a port's affair, not sent. */
+  readonly answerMs?: number
   readonly branches: readonly BranchRecord[]
 }
 
