@@ -1,0 +1,213 @@
+import { isAbsolute, resolve } from 'node:path'
+import { type BranchTicket, parseBranchTicket, parseClusterId, systemClock } from '../../base/index.ts'
+import {
+  type ConcordatOptions,
+  InvalidOptionsError,
+  type Logger,
+  openParticipantPort,
+  type ParticipantOrder,
+} from '../../client/index.ts'
+import { silentLogger } from '../../coordinator/index.ts'
+import type { Connection } from '../../transport/index.ts'
+import { nodeDisk } from '../../wal/index.ts'
+import { BranchKeeper } from './branch-keeper.ts'
+import type { ServiceHandlers } from './handlers.ts'
+import { Inquirer } from './inquirer.ts'
+import type { Journal } from './journal.ts'
+import type { BranchKey } from './keys.ts'
+import { KEEPER_DEFAULTS, type KeeperOptions } from './options.ts'
+import { WalJournal } from './wal-journal.ts'
+
+/** How a service takes part. */
+export interface ParticipantOptions extends ServiceHandlers {
+  /** The service's name, the same for all its instances: applications enlist it by this. 1 to 64 characters of `A-Z a-z 0-9 . _ -`. */
+  readonly name: string
+  /** `host:port` of some or all coordinators, as an array or with commas between. The rest is learned from them. */
+  readonly coordinators: ConcordatOptions['coordinators']
+  /** The fleet's cluster id. The journal belongs to it, so that promises are never asked of another fleet. */
+  readonly clusterId: string
+  /** A directory for this instance's promises: of its own, on a disk that lasts, the same after each restart. */
+  readonly journal: string
+  /** Speak TLS with the coordinators; with `key` and `cert` it is mutual. */
+  readonly tls?: ConcordatOptions['tls']
+  /** Where to say what no call reports, for example a vote to abort. Default: nowhere. */
+  readonly logger?: Logger
+  /** `prepare` handlers at work at a time, and as many of `commit` and `abort`. Default 32. */
+  readonly concurrency?: number
+}
+
+/** A branch that has not ended here, for status pages. */
+export interface OpenBranchView extends BranchKey {
+  /** `joined`: not asked for its vote; `inDoubt`: it voted and hears no decision; `ending`: the decision is being carried out. */
+  readonly state: 'joined' | 'preparing' | 'inDoubt' | 'ending'
+}
+
+/** One instance of a service that takes part in transactions. Made by `participant`. */
+export class Participant {
+  /** Resolves with the error that made the journal unusable. Nothing is promised any more: end the process and start anew. */
+  readonly failed: Promise<Error>
+  readonly #keeper: BranchKeeper
+  readonly #inquirer: Inquirer
+  readonly #journal: Journal
+  readonly #port: ReturnType<typeof openParticipantPort>
+  #closing: Promise<void> | undefined
+
+  private constructor(
+    keeper: BranchKeeper,
+    inquirer: Inquirer,
+    journal: Journal,
+    port: ReturnType<typeof openParticipantPort>,
+    failed: Promise<Error>,
+  ) {
+    this.#keeper = keeper
+    this.#inquirer = inquirer
+    this.#journal = journal
+    this.#port = port
+    this.failed = failed
+    // The coordinators turn to the other instances.
+    void failed.then(() => {
+      inquirer.stop()
+      return port.close()
+    })
+  }
+
+  /** @internal See `participant`. */
+  static async start(options: ParticipantOptions): Promise<Participant> {
+    const { keeperOptions, logger } = check(options)
+    const clusterId = parseClusterId(options.clusterId)
+    const { name, coordinators, tls } = options
+    let fail: (error: Error) => void = () => {}
+    const failed = new Promise<Error>((resolveFailed) => {
+      fail = resolveFailed
+    })
+    let take: (order: ParticipantOrder, connection: Connection) => void = () => {}
+    const port = openParticipantPort(
+      { coordinators, name, clusterId, logger, ...(tls !== undefined && { tls }) },
+      (order, connection) => take(order, connection),
+    )
+    const journal = await WalJournal.open({
+      directory: isAbsolute(options.journal) ? options.journal : resolve(options.journal),
+      clusterId,
+      disk: nodeDisk,
+      clock: systemClock,
+      endedMax: keeperOptions.endedMax,
+      rewriteRecords: 20_000,
+      onFailure: fail,
+    })
+    const shared = { clusterId, clock: systemClock, logger, options: keeperOptions }
+    const keeper = new BranchKeeper({
+      ...shared,
+      name,
+      handlers: options,
+      journal,
+      ack: (txid, branches) => port.ack(txid, branches),
+      seed: Math.floor(Math.random() * 2 ** 32),
+    })
+    take = (order, connection) => takeOrder(keeper, order, connection)
+    const inquirer = new Inquirer({ ...shared, keeper, coordinators: port })
+    port.connect()
+    inquirer.start()
+    return new Participant(keeper, inquirer, journal, port, failed)
+  }
+
+  /**
+   * Call this first in whatever does work for a transaction, before anything is set aside: it notes, on disk, that this
+   * instance holds the branch. Repeats are harmless; the key is the same.
+   *
+   * @param ticket the `concordat-tx` header of the call, as it came
+   * @throws MalformedIdError, WrongTicketError for a call that was meant for somebody else
+   * @throws BranchOverError when the transaction is ending or over: refuse the call
+   * @throws ParticipantBusyError when no new branches are taken: refuse the call
+   */
+  join(ticket: string | BranchTicket): Promise<BranchKey> {
+    return this.#keeper.join(typeof ticket === 'string' ? parseBranchTicket(ticket) : ticket)
+  }
+
+  /** Branches that have not ended on this instance. */
+  open(): readonly OpenBranchView[] {
+    return [...this.#keeper.table.all()].map(({ key, phase }) => ({
+      ...key,
+      state: phase === 'voted' ? 'inDoubt' : phase,
+    }))
+  }
+
+  /**
+   * Takes no new branches, waits for handlers that are at work (at most ten seconds) and disconnects. What is in doubt stays
+   * in the journal; the next start goes on, and other instances carry its decisions out meanwhile.
+   */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  [Symbol.asyncDispose](): Promise<void> {
+    return this.close()
+  }
+
+  async #close(): Promise<void> {
+    this.#inquirer.stop()
+    await this.#keeper.close()
+    await this.#port.close()
+    await this.#journal.close()
+  }
+}
+
+/**
+ * Makes a service take part in transactions, over connections that it opens itself: it needs no open port for it. Any number
+ * of instances may run under one name, each with a journal of its own. Read docs/services.md for what the handlers must keep.
+ *
+ * @throws InvalidOptionsError; WalLockedError while another process has the journal; WalIdentityError when it belongs to
+ * another cluster; whatever else the journal refuses
+ * @example
+ * const payments = await participant({
+ *   name: 'payments', coordinators: ['10.0.0.1:7400'], clusterId: 'trips', journal: './payments-journal',
+ *   prepare: ({ gid }) => reserve(gid), commit: ({ gid }) => book(gid), abort: ({ gid }) => release(gid),
+ * })
+ */
+export function participant(options: ParticipantOptions): Promise<Participant> {
+  return Participant.start(options)
+}
+
+function takeOrder(keeper: BranchKeeper, order: ParticipantOrder, connection: Connection): void {
+  const { txid, branch } = order
+  if (order.kind === 'decision') return keeper.decide(txid, branch, order.decision)
+  // A vote that is lost with its connection is asked for again.
+  keeper.prepare(txid, branch, (vote) => connection.send({ kind: 'vote', txid, branch, vote, evidence: undefined }))
+}
+
+const KEYS = [
+  'name',
+  'coordinators',
+  'clusterId',
+  'journal',
+  'tls',
+  'logger',
+  'concurrency',
+  'prepare',
+  'commit',
+  'abort',
+]
+const CONCURRENCY_MAX = 10_000
+
+function check(options: ParticipantOptions): { readonly keeperOptions: KeeperOptions; readonly logger: Logger } {
+  for (const key of Object.keys(options)) {
+    if (!KEYS.includes(key)) {
+      throw new InvalidOptionsError(key, `left out: it is unknown; known are ${KEYS.join(', ')}`, 'set')
+    }
+  }
+  const { name, clusterId, journal, concurrency = KEEPER_DEFAULTS.concurrency, logger = silentLogger } = options
+  if (typeof name !== 'string' || !/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
+    throw new InvalidOptionsError('name', '1 to 64 characters of A-Z a-z 0-9 . _ -', name)
+  }
+  if (typeof clusterId !== 'string') throw new InvalidOptionsError('clusterId', 'the fleet’s cluster id', clusterId)
+  if (typeof journal !== 'string' || journal === '') {
+    throw new InvalidOptionsError('journal', 'the path of a directory', journal)
+  }
+  for (const handler of ['prepare', 'commit', 'abort'] as const) {
+    if (typeof options[handler] !== 'function') throw new InvalidOptionsError(handler, 'a function', options[handler])
+  }
+  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > CONCURRENCY_MAX) {
+    throw new InvalidOptionsError('concurrency', `a whole number from 1 to ${CONCURRENCY_MAX}`, concurrency)
+  }
+  return { keeperOptions: { ...KEEPER_DEFAULTS, concurrency }, logger }
+}

@@ -1,0 +1,181 @@
+import {
+  type BranchId,
+  ByteReader,
+  ByteWriter,
+  type Clock,
+  type ClusterId,
+  CodecError,
+  parseBranchId,
+  parseNodeId,
+  txidFromBytes,
+  txidToBytes,
+} from '../../base/index.ts'
+import { type Disk, type Position, type StoredRecord, Wal, type WalRecord } from '../../wal/index.ts'
+import { type BranchState, isOver, type Journal, type JournalEntry } from './journal.ts'
+
+/** Record types: the place in this list, counted from 1. Never reorder it: it is on disk (docs/data-on-disk.md). */
+const STATES: readonly BranchState[] = ['joined', 'prepared', 'refused', 'readOnly', 'committed', 'aborted']
+const TXID_BYTES = 16
+
+const SEGMENT_BYTES = 1024 * 1024
+/** A directory belongs to one instance, so its number says nothing. */
+const NODE_ID = parseNodeId(1)
+
+/** What a journal needs. */
+export interface WalJournalOptions {
+  readonly directory: string
+  readonly clusterId: ClusterId
+  readonly disk: Disk
+  readonly clock: Clock
+  /** Ended branches that are remembered. */
+  readonly endedMax: number
+  /** So many records are written before what still counts is written again and the rest removed. */
+  readonly rewriteRecords: number
+  /** Called once, at the first failed write: this instance can promise nothing any more. */
+  readonly onFailure: (error: Error) => void
+}
+
+/**
+ * A journal in a log of its own (src/wal). A branch's last record counts.
+ *
+ * The log is kept short by writing what still counts once more and removing everything before it. That is taken from what
+ * was appended, not from what is durable: so a vote on its way to the disk is never followed by an older state.
+ */
+export class WalJournal implements Journal {
+  readonly found: readonly JournalEntry[]
+  readonly #wal: Wal
+  readonly #options: WalJournalOptions
+  readonly #states: States
+  #recordsSinceRewrite = 0
+  #rewriting = false
+  /** Rejects those whose entry is not on disk yet. */
+  readonly #waiting: Set<(error: Error) => void>
+
+  private constructor(wal: Wal, states: States, waiting: Set<(error: Error) => void>, options: WalJournalOptions) {
+    this.#wal = wal
+    this.#states = states
+    this.#waiting = waiting
+    this.#options = options
+    this.found = [...states.all()]
+  }
+
+  /**
+   * Opens the journal, or makes one in an empty directory.
+   *
+   * @throws WalLockedError while another process has it, WalIdentityError for another cluster's, WalDamagedError, WalFailedError
+   */
+  static async open(options: WalJournalOptions): Promise<WalJournal> {
+    const { directory, clusterId, disk, clock, endedMax, onFailure } = options
+    const states = new States(endedMax)
+    const waiting = new Set<(error: Error) => void>()
+    const wal = await Wal.open({
+      disk,
+      directory,
+      clock,
+      identity: { clusterId, nodeId: NODE_ID },
+      segmentBytesMax: SEGMENT_BYTES,
+      onRecord: (record) => states.set(decode(record)),
+      onFailure: (error) => {
+        for (const reject of waiting) reject(error)
+        waiting.clear()
+        onFailure(error)
+      },
+    })
+    return new WalJournal(wal, states, waiting, options)
+  }
+
+  get spaceLow(): boolean {
+    return this.#wal.spaceLow
+  }
+
+  note(entry: JournalEntry): Promise<void> {
+    return new Promise((resolve, reject) => {
+      this.#wal.append([encode(entry)], () => {
+        this.#waiting.delete(reject)
+        resolve()
+      })
+      this.#waiting.add(reject)
+      this.#states.set(entry)
+      this.#recordsSinceRewrite += 1
+      this.#rewriteIfDue()
+    })
+  }
+
+  close(): Promise<void> {
+    return this.#wal.close()
+  }
+
+  #rewriteIfDue(): void {
+    // Twice what counts at least, or a journal with much of it would do nothing else.
+    const due = Math.max(this.#options.rewriteRecords, 2 * this.#states.size)
+    if (this.#rewriting || this.#recordsSinceRewrite < due) return
+    this.#rewriting = true
+    this.#recordsSinceRewrite = 0
+    const records = [...this.#states.all()].map(encode)
+    const [first] = this.#wal.append(records, () => this.#removeBefore(first))
+  }
+
+  #removeBefore(position: Position | undefined): void {
+    const done = (): void => {
+      this.#rewriting = false
+    }
+    if (position === undefined) return done()
+    // A file that can't be removed has failed the log, which has told so; after close() there is nothing to do.
+    this.#wal.removeBefore(position).then(done, done)
+  }
+}
+
+/** The last state of every branch that counts. */
+class States {
+  readonly #open = new Map<string, JournalEntry>()
+  /** In the order of their end. */
+  readonly #ended = new Map<string, JournalEntry>()
+  readonly #endedMax: number
+
+  constructor(endedMax: number) {
+    this.#endedMax = endedMax
+  }
+
+  get size(): number {
+    return this.#open.size + this.#ended.size
+  }
+
+  set(entry: JournalEntry): void {
+    const key = `${entry.txid}/${entry.branch}`
+    if (!isOver(entry.state)) {
+      this.#open.set(key, entry)
+      return
+    }
+    this.#open.delete(key)
+    this.#ended.set(key, entry)
+    const [oldest] = this.#ended.keys()
+    if (this.#ended.size > this.#endedMax && oldest !== undefined) this.#ended.delete(oldest)
+  }
+
+  *all(): Iterable<JournalEntry> {
+    yield* this.#open.values()
+    yield* this.#ended.values()
+  }
+}
+
+function encode({ txid, branch, state }: JournalEntry): WalRecord {
+  const writer = new ByteWriter(TXID_BYTES + 1)
+  const at = writer.reserve(TXID_BYTES)
+  txidToBytes(txid, writer.target, at)
+  writer.u8(branch)
+  return { type: STATES.indexOf(state) + 1, payload: writer.finish() }
+}
+
+function decode({ type, payload }: StoredRecord): JournalEntry {
+  const state = STATES[type - 1]
+  if (state === undefined) {
+    throw new CodecError(
+      `the journal holds a record of type ${type}, which this release does not know; use a newer one`,
+    )
+  }
+  const reader = new ByteReader(payload)
+  const txid = txidFromBytes(reader.buffer, reader.take(TXID_BYTES))
+  const branch: BranchId = parseBranchId(reader.u8())
+  reader.finish()
+  return { txid, branch, state }
+}
