@@ -74,7 +74,6 @@ export class Participant {
   /** @internal See `participant`. */
   static async start(options: ParticipantOptions): Promise<Participant> {
     const { keeperOptions, logger } = check(options)
-    const clusterId = parseClusterId(options.clusterId)
     const { name, coordinators, tls } = options
     let fail: (error: Error) => void = () => {}
     const failed = new Promise<Error>((resolveFailed) => {
@@ -82,9 +81,10 @@ export class Participant {
     })
     let take: (order: ParticipantOrder, connection: Connection) => void = () => {}
     const port = openParticipantPort(
-      { coordinators, name, clusterId, logger, ...(tls !== undefined && { tls }) },
+      { coordinators, name, clusterId: options.clusterId, logger, ...(tls !== undefined && { tls }) },
       (order, connection) => take(order, connection),
     )
+    const clusterId = parseClusterId(options.clusterId)
     const journal = await WalJournal.open({
       directory: isAbsolute(options.journal) ? options.journal : resolve(options.journal),
       clusterId,
