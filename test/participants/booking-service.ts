@@ -74,12 +74,14 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 }
 
 async function setAside(request: IncomingMessage): Promise<void> {
-  const { gid } = await taking.join(String(request.headers[BRANCH_HEADER]))
-  const file = await open(`${aside(gid)}.new`, 'w')
-  await file.writeFile(await bodyOf(request))
-  await file.sync()
-  await file.close()
-  await rename(`${aside(gid)}.new`, aside(gid))
+  const body = await bodyOf(request)
+  await taking.work(String(request.headers[BRANCH_HEADER]), async ({ gid }) => {
+    const file = await open(`${aside(gid)}.new`, 'w')
+    await file.writeFile(body)
+    await file.sync()
+    await file.close()
+    await rename(`${aside(gid)}.new`, aside(gid))
+  })
 }
 
 const server = createServer((request, response) => {

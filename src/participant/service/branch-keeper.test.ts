@@ -28,7 +28,7 @@ test('a branch that another instance holds is left to it: PREPARE has no answer'
 })
 
 test('P4: a vote is on disk before it is sent', async () => {
-  await mail.keeper.join(parse(ticketOf()))
+  await mail.join()
   const { note } = mail.journal
   let onDisk: (() => void) | undefined
   mail.journal.note = () =>
@@ -53,7 +53,7 @@ test('PREPARE comes twice: the handler is called once and the same vote comes ba
 })
 
 test('PREPARE comes again while the first is at work: one vote, to whoever asked last', async () => {
-  await mail.keeper.join(parse(ticketOf()))
+  await mail.join()
   let done: (() => void) | undefined
   mail.onPrepare = () =>
     new Promise<void>((resolve) => {
@@ -108,7 +108,7 @@ test('a decision comes twice: the handler is called once, and both are acknowled
 })
 
 test('a late PREPARE after an abort is refused', async () => {
-  await mail.keeper.join(parse(ticketOf()))
+  await mail.join()
   mail.decide('abort')
   await mail.settle()
   mail.prepare()
@@ -119,19 +119,74 @@ test('a late PREPARE after an abort is refused', async () => {
 test('a late call after an abort is refused', async () => {
   mail.decide('abort')
   await mail.settle()
-  expect(await failure(mail.keeper.join(parse(ticketOf())))).toBeInstanceOf(BranchOverError)
+  expect(await failure(mail.join())).toBeInstanceOf(BranchOverError)
 })
 
 test('a call after the vote is refused, and one before is taken again', async () => {
-  const first = await mail.keeper.join(parse(ticketOf()))
-  expect(await mail.keeper.join(parse(ticketOf()))).toEqual(first)
+  const first = await mail.join()
+  expect(await mail.join()).toEqual(first)
   mail.prepare()
   await mail.settle()
-  expect(await failure(mail.keeper.join(parse(ticketOf())))).toBeInstanceOf(BranchOverError)
+  expect(await failure(mail.join())).toBeInstanceOf(BranchOverError)
+})
+
+test('a decision waits for work that is under way, so that nothing is set aside after it', async () => {
+  let done: (() => void) | undefined
+  const work = mail.keeper.work(parse(ticketOf()), async () => {
+    await new Promise<void>((resolve) => {
+      done = resolve
+    })
+    mail.calls.push('set aside')
+  })
+  await mail.settle()
+  mail.decide('abort')
+  await mail.settle()
+  expect(mail.calls).toEqual([])
+  expect(await failure(mail.join())).toBeInstanceOf(BranchOverError)
+  done?.()
+  await work
+  await mail.settle()
+  expect(mail).toMatchObject({ calls: ['set aside', 'abort'], acks: [BRANCH] })
+})
+
+test('PREPARE waits for every call that is at work, and lets no further one begin', async () => {
+  const done: (() => void)[] = []
+  const slow = () => mail.keeper.work(parse(ticketOf()), () => new Promise<void>((resolve) => void done.push(resolve)))
+  const calls = [slow(), slow()]
+  await mail.settle()
+  mail.prepare()
+  await mail.settle()
+  expect(await failure(mail.join())).toBeInstanceOf(BranchOverError)
+  done[0]?.()
+  await mail.settle()
+  expect(mail).toMatchObject({ calls: [], votes: [] })
+  done[1]?.()
+  await Promise.all(calls)
+  await mail.settle()
+  expect(mail).toMatchObject({ calls: ['prepare'], votes: ['commit'] })
+})
+
+test('a branch whose transaction ended before its join was on disk does no work', async () => {
+  const work = mail.keeper.work(parse(ticketOf()), () => void mail.calls.push('set aside'))
+  mail.decide('abort')
+  expect(await failure(work)).toBeInstanceOf(BranchOverError)
+  await mail.settle()
+  expect(mail).toMatchObject({ calls: ['abort'], acks: [BRANCH] })
+})
+
+test('work that throws spoils the branch: it votes abort, whatever prepare would say', async () => {
+  const broken = new Error('out of stock')
+  const work = mail.keeper.work(parse(ticketOf()), () => {
+    throw broken
+  })
+  expect(await failure(work)).toBe(broken)
+  mail.prepare()
+  await mail.settle()
+  expect(mail).toMatchObject({ calls: [], votes: ['abort'] })
 })
 
 test('an abort that comes while prepare is at work waits for it, and no vote is given', async () => {
-  await mail.keeper.join(parse(ticketOf()))
+  await mail.join()
   let done: (() => void) | undefined
   mail.onPrepare = () =>
     new Promise<void>((resolve) => {
@@ -178,8 +233,8 @@ test('a decision that contradicts an earlier one is not carried out', async () =
 
 test('a slow handler of one branch keeps no other from voting', async () => {
   const other = txidOf(2)
-  await mail.keeper.join(parse(ticketOf()))
-  await mail.keeper.join(parse(ticketOf(other)))
+  await mail.join()
+  await mail.join(ticketOf(other))
   mail.onPrepare = ({ txid }) => (txid === TXID ? new Promise(() => {}) : undefined)
   mail.prepare()
   mail.prepare(other)
@@ -193,30 +248,30 @@ test('calls for another participant or another fleet are refused', async () => {
     { ...ticket, participant: 'payments' },
     { ...ticket, cluster: parse(ticketOf().replace('trips', 'other')).cluster },
   ]
-  for (const each of wrong) expect(await failure(mail.keeper.join(each))).toBeInstanceOf(WrongTicketError)
+  for (const each of wrong) expect(await failure(mail.keeper.work(each, () => {}))).toBeInstanceOf(WrongTicketError)
 })
 
 test('an instance with too many open branches takes no more, and drops decisions that another one can have', async () => {
   const small = await TestInstance.start({ options: { openMax: 1 } })
-  await small.keeper.join(parse(ticketOf()))
-  expect(await failure(small.keeper.join(parse(ticketOf(txidOf(2)))))).toBeInstanceOf(ParticipantBusyError)
+  await small.join()
+  expect(await failure(small.join(ticketOf(txidOf(2))))).toBeInstanceOf(ParticipantBusyError)
   small.decide('commit', txidOf(3))
   await small.settle()
   expect(small.acks).toEqual([])
 })
 
 test('after a failed write nothing is promised any more', async () => {
-  await mail.keeper.join(parse(ticketOf()))
+  await mail.join()
   mail.disk.kill()
   mail.prepare()
   await mail.settle()
   expect(mail.votes).toEqual([])
   expect(mail.failure).toBeInstanceOf(Error)
-  expect(await failure(mail.keeper.join(parse(ticketOf(txidOf(2)))))).toBeInstanceOf(Error)
+  expect(await failure(mail.join(ticketOf(txidOf(2))))).toBeInstanceOf(Error)
 })
 
 test('close waits for the handlers that are at work, and takes nothing new', async () => {
-  await mail.keeper.join(parse(ticketOf()))
+  await mail.join()
   let done: (() => void) | undefined
   mail.onPrepare = () =>
     new Promise<void>((resolve) => {
@@ -230,7 +285,7 @@ test('close waits for the handlers that are at work, and takes nothing new', asy
   })
   await mail.settle()
   expect(closed).toBe(false)
-  expect(await failure(mail.keeper.join(parse(ticketOf(txidOf(2)))))).toBeInstanceOf(ParticipantBusyError)
+  expect(await failure(mail.join(ticketOf(txidOf(2))))).toBeInstanceOf(ParticipantBusyError)
   done?.()
   await mail.settle()
   await closing

@@ -3,7 +3,6 @@ import {
   type BranchTicket,
   type Clock,
   type ClusterId,
-  Prng,
   sleep,
   type Txid,
   toError,
@@ -12,11 +11,11 @@ import type { Logger } from '../../client/index.ts'
 import type { Decision, Vote } from '../../txn/index.ts'
 import { type BranchEnd, BranchTable, OpenBranch } from './branch-table.ts'
 import { BranchOverError, ParticipantBusyError, WrongTicketError } from './errors.ts'
+import { HandlerCalls } from './handler-calls.ts'
 import type { ServiceHandlers } from './handlers.ts'
 import { type BranchState, isOver, type Journal, type JournalEntry } from './journal.ts'
 import { type BranchKey, branchKey } from './keys.ts'
 import type { KeeperOptions } from './options.ts'
-import { Turns } from './turns.ts'
 
 /** What a keeper needs. */
 export interface KeeperParts {
@@ -43,46 +42,36 @@ export interface KeeperParts {
 export class BranchKeeper {
   readonly table: BranchTable
   readonly #parts: KeeperParts
-  readonly #prng: Prng
-  readonly #voting: Turns
-  readonly #ending: Turns
+  readonly #calls: HandlerCalls
   readonly #working = new Set<Promise<void>>()
   #isClosing = false
 
   constructor(parts: KeeperParts) {
-    const { options, journal, seed } = parts
+    const { options, journal } = parts
     this.#parts = parts
-    this.#prng = new Prng(seed)
-    this.#voting = new Turns(options.concurrency)
-    this.#ending = new Turns(options.concurrency)
+    this.#calls = new HandlerCalls(parts)
     this.table = new BranchTable(options.endedMax)
     for (const entry of journal.found) this.#recover(entry)
   }
 
-  /** A call came for a branch; resolves when that is on disk, so that this instance finds out what became of it. */
-  async join(ticket: BranchTicket): Promise<BranchKey> {
-    const { clusterId, name, options, journal, clock } = this.#parts
-    if (ticket.cluster !== clusterId || ticket.participant !== name) {
-      throw new WrongTicketError(
-        `the call is for ${ticket.participant} of cluster ${ticket.cluster}, and this is ${name} of ${clusterId}; nothing was done; check where the application sends it`,
-      )
+  /**
+   * Does the work of a call for a branch, once it is on disk that this instance holds it: then it finds out what became of
+   * it. PREPARE and decisions wait until the work has come to its end; otherwise what it sets aside would be left behind.
+   */
+  async work<T>(ticket: BranchTicket, work: (key: BranchKey) => Promise<T> | T): Promise<T> {
+    const open = this.#join(ticket)
+    open.working += 1
+    try {
+      await open.joined
+      if (open.decision !== undefined) throw over(open.key)
+      return await work(open.key)
+    } catch (thrown) {
+      open.isSpoilt = true
+      throw thrown
+    } finally {
+      open.working -= 1
+      this.#goOn(open)
     }
-    const key = branchKey(clusterId, ticket.txid, ticket.branch)
-    this.#refuseOver(key)
-    const open = this.table.open(key.gid)
-    if (open === undefined) {
-      if (this.#isClosing || journal.spaceLow || this.table.openCount >= options.openMax) throw busy(name)
-      const branch = new OpenBranch(key, 'joined')
-      const nowMs = clock.monotonicMs()
-      branch.dueMs = nowMs + ticket.timeoutMs + options.joinedSlackMs
-      branch.askMs = nowMs + options.joinedAskMs
-      branch.joined = this.#note(key, 'joined')
-      this.table.add(branch)
-    }
-    await this.table.open(key.gid)?.joined
-    // While it was written down, its transaction may have ended.
-    this.#refuseOver(key)
-    return key
   }
 
   /** PREPARE. Says nothing when another instance holds the branch: `reply` is called by the one that does. */
@@ -94,9 +83,7 @@ export class BranchKeeper {
     if (open === undefined || this.#isClosing) return
     if (open.vote !== undefined) return reply(open.vote)
     open.reply = reply
-    if (open.phase !== 'joined') return
-    open.phase = 'preparing'
-    this.#track(this.#voting.run(() => this.#vote(open)))
+    this.#goOn(open)
   }
 
   /** GLOBAL-COMMIT or GLOBAL-ABORT, told or asked for. */
@@ -108,15 +95,45 @@ export class BranchKeeper {
     const open = this.table.open(key.gid) ?? this.#adopt(key)
     if (open === undefined || open.decision !== undefined) return
     open.decision = decision
-    // Otherwise it is done when `prepare` has come to its end.
-    if (open.phase !== 'preparing') this.#finish(open, decision)
+    this.#goOn(open)
   }
 
   /** Takes nothing new, and waits for the handlers that are at work. */
   async close(): Promise<void> {
     this.#isClosing = true
+    this.#calls.stop()
     const { clock, options } = this.#parts
     await Promise.race([this.#idle(), sleep(clock, options.closeMs)])
+  }
+
+  #join(ticket: BranchTicket): OpenBranch {
+    const { clusterId, name, options, journal, clock } = this.#parts
+    if (ticket.cluster !== clusterId || ticket.participant !== name) throw wrongTicket(ticket, name, clusterId)
+    const key = branchKey(clusterId, ticket.txid, ticket.branch)
+    const open = this.table.open(key.gid)
+    if (open?.takesWork === false || this.table.endOf(key.gid) !== undefined) throw over(key)
+    if (open !== undefined) return open
+    if (this.#isClosing || journal.spaceLow || this.table.openCount >= options.openMax) throw busy(name)
+    const branch = new OpenBranch(key, 'joined')
+    const nowMs = clock.monotonicMs()
+    branch.dueMs = nowMs + ticket.timeoutMs + options.joinedSlackMs
+    branch.askMs = nowMs + options.joinedAskMs
+    branch.joined = this.#note(key, 'joined')
+    this.table.add(branch)
+    return branch
+  }
+
+  /** Does what a branch waits for, unless work or `prepare` is at it: they call this when they have come to their end. */
+  #goOn(open: OpenBranch): void {
+    if (open.working > 0 || open.phase === 'preparing' || open.isEnding) return
+    if (open.decision !== undefined) {
+      open.isEnding = true
+      open.phase = 'ending'
+      this.#track(this.#carryOut(open, open.decision))
+    } else if (open.reply !== undefined && open.phase === 'joined') {
+      open.phase = 'preparing'
+      this.#track(this.#vote(open))
+    }
   }
 
   async #idle(): Promise<void> {
@@ -153,75 +170,28 @@ export class BranchKeeper {
 
   async #vote(open: OpenBranch): Promise<void> {
     const { clock, options } = this.#parts
-    const vote = await this.#askHandler(open)
+    const vote = open.isSpoilt ? 'abort' : await this.#calls.prepare(open.key)
     // Decided without this vote: nothing is promised any more.
-    if (open.decision !== undefined) return this.#finish(open, open.decision)
-    await this.#note(open.key, STATE_OF[vote])
-    open.vote = vote
-    open.phase = 'voted'
-    open.askMs = clock.monotonicMs() + options.askMs
-    open.asks = 0
-    open.reply?.(vote)
-    open.reply = undefined
-    if (vote === 'readOnly') this.table.end(open.key.gid, 'readOnly')
-    else if (open.decision !== undefined) this.#finish(open, open.decision)
-  }
-
-  async #askHandler({ key }: OpenBranch): Promise<Vote> {
-    const { handlers, logger } = this.#parts
-    try {
-      const answer: unknown = await handlers.prepare(key)
-      if (answer === undefined) return 'commit'
-      if (answer === 'readOnly') return 'readOnly'
-      // A promise must not be made by mistake: `return false` is no vote to commit.
-      logger.error({ gid: key.gid, answer }, 'prepare may return nothing or "readOnly"; the branch votes abort')
-    } catch (thrown) {
-      logger.info({ gid: key.gid, err: toError(thrown) }, 'prepare failed; the branch votes abort')
+    if (open.decision === undefined) {
+      await this.#note(open.key, STATE_OF[vote])
+      open.vote = vote
+      open.askMs = clock.monotonicMs() + options.askMs
+      open.asks = 0
+      open.reply?.(vote)
+      open.reply = undefined
     }
-    return 'abort'
-  }
-
-  #finish(open: OpenBranch, decision: Decision): void {
-    open.phase = 'ending'
-    this.#track(this.#carryOut(open, decision))
+    open.phase = 'voted'
+    if (open.vote === 'readOnly') this.table.end(open.key.gid, 'readOnly')
+    else this.#goOn(open)
   }
 
   async #carryOut({ key }: OpenBranch, decision: Decision): Promise<void> {
-    for (let attempt = 0; !(await this.#ending.run(() => this.#tryOutcome(key, decision))); attempt++) {
-      await sleep(this.#parts.clock, this.#retryMs(attempt))
-      // It is open in the journal: after the next start the coordinators are asked and it goes on.
-      if (this.#isClosing) return
-    }
+    // Otherwise it stays open in the journal: after the next start the coordinators are asked, and it goes on.
+    if (!(await this.#calls.outcome(key, decision))) return
     const end = decision === 'commit' ? 'committed' : 'aborted'
     await this.#note(key, end)
     this.table.end(key.gid, end)
     this.#parts.ack(key.txid, [key.branch])
-  }
-
-  async #tryOutcome(key: BranchKey, decision: Decision): Promise<boolean> {
-    const { handlers, logger } = this.#parts
-    try {
-      await handlers[decision](key)
-      return true
-    } catch (thrown) {
-      logger.warn({ gid: key.gid, decision, err: toError(thrown) }, 'a decision could not be carried out yet')
-      return false
-    }
-  }
-
-  #retryMs(attempt: number): number {
-    const { retryMinMs, retryMaxMs } = this.#parts.options
-    const fullMs = Math.min(retryMaxMs, retryMinMs * 2 ** Math.min(attempt, 16))
-    return fullMs / 2 + this.#prng.below(Math.ceil(fullMs / 2) + 1)
-  }
-
-  #refuseOver(key: BranchKey): void {
-    const open = this.table.open(key.gid)
-    const isOpen = open === undefined ? this.table.endOf(key.gid) === undefined : open.phase === 'joined'
-    if (isOpen) return
-    throw new BranchOverError(
-      `branch ${key.branch} of transaction ${key.txid} takes no more work: its transaction is ending or over; answer the caller with an error`,
-    )
   }
 
   #note({ txid, branch }: BranchKey, state: BranchState): Promise<void> {
@@ -249,6 +219,18 @@ const STATE_OF = { readOnly: 'readOnly', commit: 'prepared', abort: 'refused' } 
   Vote,
   BranchState
 >
+
+function wrongTicket({ participant, cluster }: BranchTicket, name: string, clusterId: ClusterId): WrongTicketError {
+  return new WrongTicketError(
+    `the call is for ${participant} of cluster ${cluster}, and this is ${name} of ${clusterId}; nothing was done; check where the application sends it`,
+  )
+}
+
+function over({ txid, branch }: BranchKey): BranchOverError {
+  return new BranchOverError(
+    `branch ${branch} of transaction ${txid} takes no more work: its transaction is ending or over; answer the caller with an error`,
+  )
+}
 
 function busy(name: string): ParticipantBusyError {
   return new ParticipantBusyError(

@@ -14,8 +14,14 @@ export class OpenBranch {
   phase: 'joined' | 'preparing' | 'voted' | 'ending'
   /** Durable once `voted`: the same vote comes back however often it is asked for. */
   vote: Vote | undefined
-  /** What the coordinators decided; while PREPARE is at work it waits here. */
+  /** What the coordinators decided; while work or `prepare` is under way it waits here. */
   decision: Decision | undefined
+  /** Calls that are at work for it. */
+  working = 0
+  /** Work for it failed: it votes abort (DESIGN §9). */
+  isSpoilt = false
+  /** Its decision is being carried out. */
+  isEnding = false
   /** Its join is on disk. */
   joined: Promise<void> = Promise.resolve()
   /** Sends the vote to whoever asked last. */
@@ -29,6 +35,11 @@ export class OpenBranch {
   constructor(key: BranchKey, phase: OpenBranch['phase']) {
     this.key = key
     this.phase = phase
+  }
+
+  /** Whether a call may still do work for it: nobody has asked for its vote, and nobody has decided. */
+  get takesWork(): boolean {
+    return this.phase === 'joined' && this.reply === undefined && this.decision === undefined
   }
 }
 

@@ -107,6 +107,11 @@ export class TestInstance {
     return TestInstance.start({ ...options, disk: this.disk.crash(() => 0) })
   }
 
+  /** A call whose work is done at once. */
+  join(ticket: string = ticketOf()): Promise<BranchKey> {
+    return this.keeper.work(parse(ticket), (key) => key)
+  }
+
   prepare(txid: Txid = TXID): void {
     this.keeper.prepare(txid, BRANCH, (vote) => void this.votes.push(vote))
   }
@@ -122,7 +127,7 @@ export class TestInstance {
 
   /** A branch that voted commit. */
   async voted(): Promise<void> {
-    await this.keeper.join(parse(ticketOf()))
+    await this.join()
     this.prepare()
     await this.settle()
   }

@@ -57,7 +57,7 @@ test('it connects to every coordinator, votes where it was asked, and acknowledg
   const mail = await start()
   const [leader, follower] = fleet.nodes
   const txid = newTxid()
-  const { gid } = await mail.join(ticketOf(txid))
+  const { gid } = await mail.work(ticketOf(txid), (key) => key)
   expect(mail.open()).toEqual([{ txid, branch, gid, state: 'joined' }])
   // Somebody who thinks that it leads.
   follower?.push({ kind: 'prepare', txid, branch, participant: 'mail', timeoutMs: 1_000 })
@@ -85,7 +85,7 @@ test('a late PREPARE after the abort is refused, also by the next process', asyn
   const mail = await start()
   const [leader] = fleet.nodes
   const txid = newTxid()
-  await mail.join(ticketOf(txid))
+  await mail.work(ticketOf(txid), (key) => key)
   leader?.push({ kind: 'decision', txid, branch, decision: 'abort' })
   await expect.poll(() => leader?.got('ack')).toHaveLength(1)
   leader?.push({ kind: 'prepare', txid, branch, participant: 'mail', timeoutMs: 1_000 })
@@ -103,7 +103,7 @@ test('in doubt it asks the leader, and another one when that dies', async () => 
   const mail = await start()
   const [leader, other] = fleet.nodes
   const txid = newTxid()
-  await mail.join(ticketOf(txid))
+  await mail.work(ticketOf(txid), (key) => key)
   leader?.push({ kind: 'prepare', txid, branch, participant: 'mail', timeoutMs: 1_000 })
   await expect.poll(() => leader?.got('inquire'), { timeout: 5_000 }).toMatchObject([{ txid, settle: true }])
   fleet.answer = ({ requestId, txid: asked }) => ({

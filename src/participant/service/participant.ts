@@ -111,16 +111,17 @@ export class Participant {
   }
 
   /**
-   * Call this first in whatever does work for a transaction, before anything is set aside: it notes, on disk, that this
-   * instance holds the branch. Repeats are harmless; the key is the same.
+   * Does the work of one call for a transaction. First it notes, on disk, that this instance holds the branch; then it runs
+   * `work`, which sets the call's effects aside under `branch.gid`, in one local transaction; PREPARE and decisions wait
+   * until that has ended. When `work` throws, the branch votes abort, and what was thrown comes out here.
    *
    * @param ticket the `concordat-tx` header of the call, as it came
-   * @throws MalformedIdError, WrongTicketError for a call that was meant for somebody else
-   * @throws BranchOverError when the transaction is ending or over: refuse the call
-   * @throws ParticipantBusyError when no new branches are taken: refuse the call
+   * @throws MalformedIdError, WrongTicketError for a call that was meant for somebody else; nothing was done
+   * @throws BranchOverError when the transaction is ending or over; nothing was done: refuse the call
+   * @throws ParticipantBusyError when no new branches are taken; nothing was done: refuse the call
    */
-  join(ticket: string | BranchTicket): Promise<BranchKey> {
-    return this.#keeper.join(typeof ticket === 'string' ? parseBranchTicket(ticket) : ticket)
+  async work<T>(ticket: string | BranchTicket, work: (branch: BranchKey) => Promise<T> | T): Promise<T> {
+    return this.#keeper.work(typeof ticket === 'string' ? parseBranchTicket(ticket) : ticket, work)
   }
 
   /** Branches that have not ended on this instance. */

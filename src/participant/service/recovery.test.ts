@@ -1,5 +1,5 @@
 import { beforeEach, expect, test } from 'vitest'
-import { BRANCH, parse, TestInstance, TXID, ticketOf, txidOf } from './keeper.test-support.ts'
+import { BRANCH, TestInstance, TXID, ticketOf, txidOf } from './keeper.test-support.ts'
 
 let mail: TestInstance
 beforeEach(async () => {
@@ -58,7 +58,7 @@ test('after a crash a vote to abort is still one', async () => {
 })
 
 test('after a crash a branch that had not voted is prepared like any other', async () => {
-  await mail.keeper.join(parse(ticketOf()))
+  await mail.join()
   const next = await mail.crash()
   next.prepare()
   await next.settle()
@@ -67,7 +67,7 @@ test('after a crash a branch that had not voted is prepared like any other', asy
 
 test('P7: a branch that its application left behind is not settled while that may still live, and is afterwards', async () => {
   mail.knowledge = { kind: 'unknown' }
-  await mail.keeper.join(parse(ticketOf(TXID, BRANCH, 2_000)))
+  await mail.join(ticketOf(TXID, BRANCH, 2_000))
   await mail.clock.advance(11_900)
   expect(mail.asked.map(({ settle }) => settle)).toEqual([false, false])
   mail.knowledge = { kind: 'aborted', reason: 'presumed', participant: undefined }
@@ -77,7 +77,7 @@ test('P7: a branch that its application left behind is not settled while that ma
 })
 
 test('P7: so is one of before a crash', async () => {
-  await mail.keeper.join(parse(ticketOf()))
+  await mail.join()
   const next = await mail.crash()
   next.inquirer.start()
   next.knowledge = { kind: 'unknown' }
@@ -101,7 +101,7 @@ test('a crash amid the commit handler: the next process calls it again', async (
 })
 
 test('what ended is remembered after a crash: PREPARE is refused, decisions are acknowledged, nothing is called', async () => {
-  await mail.keeper.join(parse(ticketOf()))
+  await mail.join()
   mail.decide('abort')
   mail.decide('commit', txidOf(2))
   await mail.settle()
