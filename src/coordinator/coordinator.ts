@@ -112,14 +112,22 @@ export class Coordinator {
     if (now !== undefined) this.#answer(reply, now)
   }
 
-  /** These branches carried out the decision. Ignored unless this coordinator leads: the sender repeats it. */
-  ack(txid: Txid, branches: readonly BranchId[]): void {
-    this.#leadership?.ack(txid, branches)
+  /**
+   * These branches carried out the decision. Ignored unless this coordinator leads: the sender repeats it.
+   *
+   * @param from the participant that says so; of a named one only its own branches count
+   */
+  ack(txid: Txid, branches: readonly BranchId[], from?: string): void {
+    this.#leadership?.ack(txid, branches, from)
   }
 
-  /** A participant's vote. Ignored unless this coordinator leads: the next leader asks again. */
-  vote(txid: Txid, branch: BranchId, vote: Vote, evidence: string | undefined): void {
-    this.#leadership?.vote(txid, branch, vote, evidence)
+  /**
+   * A participant's vote. Ignored unless this coordinator leads: the next leader asks again.
+   *
+   * @param from the participant that says so; of a named one only the vote for its own branch counts
+   */
+  vote(txid: Txid, branch: BranchId, vote: Vote, evidence: string | undefined, from?: string): void {
+    this.#leadership?.vote(txid, branch, vote, evidence, from)
   }
 
   /** A hint: an application's connection closed, so it may have left prepared branches behind. */

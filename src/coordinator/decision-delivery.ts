@@ -51,11 +51,11 @@ export class DecisionDelivery {
     delivery.start()
   }
 
-  /** These branches carried the decision out. Repeats and unknown ones change nothing. */
-  ack(txid: Txid, branches: readonly BranchId[]): void {
+  /** These branches carried the decision out. Repeats, unknown ones and those of another participant than `from` change nothing. */
+  ack(txid: Txid, branches: readonly BranchId[], from?: string): void {
     const delivery = this.#undelivered.get(txid)
     if (delivery === undefined) return
-    delivery.acknowledge(branches)
+    delivery.acknowledge(branches, from)
     if (delivery.branches.length > 0) return
     this.#undelivered.delete(txid)
     this.#parts.delivered(txid)
@@ -119,8 +119,10 @@ class Delivery implements Undelivered, Alarm {
     for (const record of this.branches) if (record.branch === branch) this.#tell(record)
   }
 
-  acknowledge(branches: readonly BranchId[]): void {
-    this.branches = this.branches.filter(({ branch }) => !branches.includes(branch))
+  acknowledge(branches: readonly BranchId[], from: string | undefined): void {
+    const isMeant = ({ branch, participant }: BranchRecord): boolean =>
+      branches.includes(branch) && (from === undefined || participant === from)
+    this.branches = this.branches.filter((record) => !isMeant(record))
     if (!this.branches.some(isRemote)) this.stop()
   }
 

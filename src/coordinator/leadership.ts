@@ -194,15 +194,15 @@ export class Leadership {
   }
 
   /** A participant's answer to PREPARE. */
-  vote(txid: Txid, branch: BranchId, vote: Vote, evidence: string | undefined): void {
+  vote(txid: Txid, branch: BranchId, vote: Vote, evidence: string | undefined, from?: string): void {
     const open = this.#open.get(txid)
-    if (open?.round !== undefined) open.round.vote(branch, vote, evidence)
+    if (open?.round !== undefined) open.round.vote(branch, vote, evidence, from)
     else this.delivery.resend(txid, branch)
   }
 
   /** Branches carried the decision out. */
-  ack(txid: Txid, branches: readonly BranchId[]): void {
-    this.delivery.ack(txid, branches)
+  ack(txid: Txid, branches: readonly BranchId[], from?: string): void {
+    this.delivery.ack(txid, branches, from)
   }
 
   /** Writes a record that no caller waits for. */

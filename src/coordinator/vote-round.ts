@@ -62,9 +62,10 @@ export class VoteRound {
     else this.#send()
   }
 
-  /** A participant's answer to PREPARE; a repeat or an unknown branch changes nothing. */
-  vote(branch: BranchId, vote: Vote, evidence: string | undefined): void {
+  /** A participant's answer to PREPARE; a repeat, an unknown branch or one of another participant than `from` changes nothing. */
+  vote(branch: BranchId, vote: Vote, evidence: string | undefined, from?: string): void {
     const record = this.#missing.get(branch)
+    if (from !== undefined && record?.participant !== from) return
     // Before the start the log may still refuse the transaction, so nothing may be decided; PREPARE will ask again.
     if (record === undefined || this.#over || !this.#started) return
     if (vote === 'abort') {

@@ -77,12 +77,28 @@ function commit(participant: string, timeoutMs = 5_000): { readonly txid: Txid; 
 test('PREPARE, vote, decision and ACK: one transaction over the wire', async () => {
   const [holder, other] = [await RawInstance.connect('mail'), await RawInstance.connect('mail')]
   const { txid, reply } = commit('mail')
-  await expect.poll(() => [holder.of('prepare').length, other.of('prepare').length]).toEqual([1, 1])
+  // PREPARE is repeated until there is a vote, so there may be several.
+  await expect.poll(() => holder.of('prepare').length > 0 && other.of('prepare').length > 0).toBe(true)
   expect(holder.of('prepare')[0]).toMatchObject({ txid, branch, participant: 'mail', timeoutMs: 5_000 })
   holder.connection.send({ kind: 'vote', txid, branch, vote: 'commit', evidence: undefined })
   expect(await reply).toEqual({ kind: 'outcome', outcome: { kind: 'committed' } })
   await expect.poll(() => holder.of('decision')[0]).toMatchObject({ txid, branch, decision: 'commit' })
   expect(other.of('decision')).toEqual([])
+  holder.connection.send({ kind: 'ack', txid, branches: [branch] })
+  await expect.poll(() => server.coordinator.status().undeliveredCount).toBe(0)
+})
+
+test('a participant speaks for its own branches only', async () => {
+  const [holder, meddler] = [await RawInstance.connect('mail'), await RawInstance.connect('other')]
+  const { txid, reply } = commit('mail')
+  await expect.poll(() => holder.of('prepare').length).toBeGreaterThan(0)
+  meddler.connection.send({ kind: 'vote', txid, branch, vote: 'abort', evidence: undefined })
+  await sleep(systemClock, 30)
+  holder.connection.send({ kind: 'vote', txid, branch, vote: 'commit', evidence: undefined })
+  expect(await reply).toMatchObject({ outcome: { kind: 'committed' } })
+  meddler.connection.send({ kind: 'ack', txid, branches: [branch] })
+  await sleep(systemClock, 30)
+  expect(server.coordinator.status().undeliveredCount).toBe(1)
   holder.connection.send({ kind: 'ack', txid, branches: [branch] })
   await expect.poll(() => server.coordinator.status().undeliveredCount).toBe(0)
 })

@@ -56,10 +56,10 @@ export class ParticipantSession {
     switch (message.kind) {
       case 'vote':
         book.voted(message.txid, message.branch, this)
-        return coordinator.vote(message.txid, message.branch, message.vote, message.evidence)
+        return coordinator.vote(message.txid, message.branch, message.vote, message.evidence, this.name)
       case 'ack':
         book.acknowledged(message.txid, message.branches)
-        return coordinator.ack(message.txid, message.branches)
+        return coordinator.ack(message.txid, message.branches, this.name)
       case 'inquire':
         return coordinator.inquire(message, (reply) => this.#reply(message, reply))
       default:
