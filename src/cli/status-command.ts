@@ -42,7 +42,17 @@ function print(answers: readonly StatusAnswer[]): void {
     return
   }
   printTransactions(leader)
+  printParticipants(leader)
   printGuard(leader)
+}
+
+function printParticipants({ participants = [] }: NodeStatus): void {
+  if (participants.length === 0) return
+  console.log('')
+  printTable(
+    ['PARTICIPANT', 'INSTANCES'],
+    participants.map(({ name, instances }) => [name, instances === 0 ? 'none: its branches wait' : String(instances)]),
+  )
 }
 
 function printGuard({ guard }: NodeStatus): void {

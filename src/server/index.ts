@@ -29,4 +29,11 @@ export {
 export type { ServerSeams } from './seams.ts'
 export { CoordinatorServer } from './server.ts'
 export type { ServerLogger } from './server-logger.ts'
-export type { ConfiguredResource, MemberStatus, NodeStatus, ResourceStatus, TransactionCounts } from './status.ts'
+export type {
+  ConfiguredResource,
+  MemberStatus,
+  NodeStatus,
+  ParticipantStatus,
+  ResourceStatus,
+  TransactionCounts,
+} from './status.ts'

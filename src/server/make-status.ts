@@ -3,7 +3,7 @@ import type { CoordinatorStatus, ResolverStatus } from '../coordinator/index.ts'
 import type { MembersView, MemberView } from '../replica/index.ts'
 import type { ServerConfig } from './config.ts'
 import { placeOf } from './resource-place.ts'
-import type { MemberStatus, NodeStatus } from './status.ts'
+import type { MemberStatus, NodeStatus, ParticipantStatus } from './status.ts'
 
 const { version } = JSON.parse(readFileSync(new URL('../../package.json', import.meta.url), 'utf8')) as {
   version: string
@@ -16,13 +16,22 @@ interface StatusSources {
   readonly fatalOf: (resource: string) => string | undefined
   readonly config: ServerConfig
   readonly members: MembersView
+  readonly participants: readonly ParticipantStatus[]
   readonly uptimeMs: number
   readonly residentBytes: number
   readonly wallMs: number
 }
 
 /** Gathers what `status` answers. */
-export function makeStatus({ coordinator, resolver, fatalOf, config, members, ...figures }: StatusSources): NodeStatus {
+export function makeStatus({
+  coordinator,
+  resolver,
+  fatalOf,
+  config,
+  members,
+  participants,
+  ...figures
+}: StatusSources): NodeStatus {
   const { raft, bytesOnDisk, spaceLow } = coordinator.log
   return {
     cluster: config.cluster,
@@ -58,6 +67,7 @@ export function makeStatus({ coordinator, resolver, fatalOf, config, members, ..
       error: error ?? fatalOf(name),
     })),
     configured: config.resources.map(({ name, kind, url }) => ({ name, kind, place: placeOf(url) })),
+    participants,
   }
 }
 

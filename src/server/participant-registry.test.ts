@@ -40,6 +40,18 @@ test('a name is known once it is configured or has registered, also while every 
   expect(registry.knows('mail')).toBe(true)
 })
 
+test('the list has every name that is known, with its connected instances', () => {
+  const registry = new ParticipantRegistry(['configured'])
+  const instance = new NotingInstance()
+  registry.enter('mail', instance)
+  registry.enter('mail', new NotingInstance())
+  registry.leave('mail', instance)
+  expect(registry.list()).toEqual([
+    { name: 'configured', instances: 0 },
+    { name: 'mail', instances: 1 },
+  ])
+})
+
 test('PREPARE goes to every instance of the name, and to no other', () => {
   const { registry, instances } = setUp(2)
   const other = new NotingInstance()

@@ -1,6 +1,7 @@
 import type { BranchId, Txid } from '../base/index.ts'
 import type { ParticipantMessage, ParticipantPort } from '../coordinator/index.ts'
 import type { ParticipantBook } from './participant-session.ts'
+import type { ParticipantStatus } from './status.ts'
 
 /** One instance, as far as a registry needs it. */
 export interface Instance {
@@ -46,6 +47,12 @@ export class ParticipantRegistry implements ParticipantPort, ParticipantBook {
   /** @param configured names that are known before any instance has come */
   constructor(configured: Iterable<string>) {
     this.#configured = new Set(configured)
+  }
+
+  /** Every name that is known, and how many of its instances are connected. */
+  list(): readonly ParticipantStatus[] {
+    const names = new Set([...this.#configured, ...this.#instances.keys()])
+    return [...names].sort().map((name) => ({ name, instances: this.#instances.get(name)?.length ?? 0 }))
   }
 
   knows(participant: string): boolean {

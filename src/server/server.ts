@@ -196,6 +196,7 @@ export class CoordinatorServer {
       fatalOf: (resource) => this.#checks.fatalOf(resource),
       config: this.#config,
       members: this.#replica.members(),
+      participants: this.#participants.list(),
       uptimeMs: this.#seams.clock.monotonicMs() - this.#startedMs,
       residentBytes: this.#seams.residentBytes(),
       wallMs: this.#seams.clock.wallMs(),

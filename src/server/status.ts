@@ -30,6 +30,8 @@ export interface NodeStatus {
   readonly resources: readonly ResourceStatus[]
   /** The databases of its configuration. Older releases do not tell. */
   readonly configured?: readonly ConfiguredResource[]
+  /** Services that this node knows. A coordinator of a release before them leaves it out. */
+  readonly participants?: readonly ParticipantStatus[]
 }
 
 /** A database as a coordinator's configuration names it. */
@@ -38,6 +40,12 @@ export interface ConfiguredResource {
   readonly kind: 'postgres' | 'mysql'
   /** `host:port/database`; no user, no password. */
   readonly place: string
+}
+
+export interface ParticipantStatus {
+  readonly name: string
+  /** Connected to this node. */
+  readonly instances: number
 }
 
 export interface MemberStatus {

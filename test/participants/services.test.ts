@@ -44,6 +44,8 @@ test('two services commit together; each instance carries out what it holds', as
   await until('all is booked', () => payments.booked.length === 2 && hotels.booked.length === 1)
   expect([...payments.calls].sort()).toEqual(['one commit', 'one prepare', 'two commit', 'two prepare'])
   await until('nothing is open', async () => (await one.open()).length + (await two.open()).length === 0)
+  const status = await fleet.operator('status')
+  expect(status.stdout).toMatch(/PARTICIPANT +INSTANCES\nhotels +1\npayments +2/)
 })
 
 test('a callback that throws, a vote to abort and a reader leave nothing behind', async () => {
