@@ -76,11 +76,13 @@ async function bodyOf(request: IncomingMessage): Promise<string> {
 async function setAside(request: IncomingMessage): Promise<void> {
   const body = await bodyOf(request)
   await taking.work(String(request.headers[BRANCH_HEADER]), async ({ gid }) => {
-    const file = await open(`${aside(gid)}.new`, 'w')
+    // Beside the folder: what a kill leaves of it was never set aside.
+    const unfinished = join(store, `${gid}.${instance}.new`)
+    const file = await open(unfinished, 'w')
     await file.writeFile(body)
     await file.sync()
     await file.close()
-    await rename(`${aside(gid)}.new`, aside(gid))
+    await rename(unfinished, aside(gid))
   })
 }
 
