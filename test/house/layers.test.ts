@@ -24,6 +24,14 @@ function readLayers(): readonly Layer[] {
   }))
 }
 
+/** Folders inside of shells that are pure all the same. */
+function readPureInside(): readonly string[] {
+  const line = /^Inside of shells these folders are pure as well.*$/m.exec(
+    readFileSync(join(root, 'ARCHITECTURE.md'), 'utf8'),
+  )
+  return [...(line?.[0] ?? '').matchAll(/`(\w+\/[\w/]+)`/g)].map((match) => match[1] ?? '')
+}
+
 function sourceFiles(folder: string): string[] {
   return readdirSync(folder, { withFileTypes: true }).flatMap((entry) => {
     const path = join(folder, entry.name)
@@ -43,6 +51,7 @@ function importsOf(path: string): string[] {
 }
 
 const layers = readLayers()
+const pureInside = readPureInside()
 const byFolder = new Map(layers.map((layer) => [layer.folder, layer]))
 const files = sourceFiles(src).filter((path) => !isTestFile(path))
 
@@ -92,13 +101,31 @@ test('pure folders have no clock, timer, randomness, promise or I/O', () => {
   const wrong: string[] = []
   for (const path of files) {
     const folder = relative(src, path).split('/')[0] ?? ''
-    if (!byFolder.get(folder)?.pure || folder === 'base') continue
+    const inside = pureInside.some((pure) => relative(src, path).startsWith(`${pure}/`))
+    if ((!byFolder.get(folder)?.pure || folder === 'base') && !inside) continue
     for (const specifier of importsOf(path)) {
       if (specifier.startsWith('node:')) wrong.push(`${relative(root, path)} imports ${specifier}`)
     }
     for (const [number, line] of readFileSync(path, 'utf8').split('\n').entries()) {
       const code = line.replace(/^\s*(\*|\/\/|\/\*).*$/, '').replace(/\/\/ .*$/, '')
       if (forbidden.test(code)) wrong.push(`${relative(root, path)}:${number + 1} ${line.trim()}`)
+    }
+  }
+  expect(wrong).toEqual([])
+})
+
+test('pure folders inside of shells exist, and import nothing but themselves and base', () => {
+  expect(pureInside.length).toBeGreaterThan(0)
+  const wrong: string[] = []
+  for (const pure of pureInside) {
+    const inside = files.filter((path) => relative(src, path).startsWith(`${pure}/`))
+    expect(inside.length, pure).toBeGreaterThan(0)
+    for (const path of inside) {
+      for (const specifier of importsOf(path)) {
+        const target = relative(src, resolve(dirname(path), specifier))
+        if (specifier.startsWith('.') && (target.startsWith(`${pure}/`) || target === 'base/index.ts')) continue
+        wrong.push(`${relative(root, path)} imports ${specifier}`)
+      }
     }
   }
   expect(wrong).toEqual([])
