@@ -7,7 +7,7 @@ import { keySpan, rangeSpan, type Span } from './span.ts'
 import { TXIDS } from './txids.support.ts'
 import { WaitForGraph } from './wait-for-graph.ts'
 
-const RUNS = { numRuns: 1500, seed: 1 }
+const RUNS = { numRuns: 500, seed: 1 }
 const KEYS = [...'abcdef']
 
 interface Place {

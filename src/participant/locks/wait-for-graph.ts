@@ -55,6 +55,11 @@ export class WaitForGraph {
     for (const waits of this.#waits.values()) for (const blockers of waits.values()) blockers.delete(txid)
   }
 
+  /** Whom a transaction waits for, directly. */
+  blockersOf(waiter: Txid): Txid[] {
+    return [...new Set(this.#blockersOf(waiter))].sort()
+  }
+
   /** A shortest circle that includes `txid`, if there is one. */
   deadlockOf(txid: Txid): Deadlock | undefined {
     const before = new Map<Txid, Txid>()

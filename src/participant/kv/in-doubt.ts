@@ -1,0 +1,23 @@
+import type { BranchId, Txid } from '../../base/index.ts'
+import { isDataKey } from './keys.ts'
+import type { PreparedRow } from './records.ts'
+
+/** A branch that voted commit and does not know the outcome. */
+export interface InDoubtBranch {
+  readonly txid: Txid
+  readonly branch: BranchId
+  /** When it voted, by this machine's clock then. Milliseconds since 1970, for people only. */
+  readonly preparedAtMs: number
+  /** Keys that it is about to change. */
+  readonly keys: number
+  /** Locks that it holds, on keys and ranges. */
+  readonly locks: number
+  /** The transactions that wait for it, directly. */
+  readonly blocks: readonly Txid[]
+}
+
+export function inDoubtBranch(row: PreparedRow, blocks: readonly Txid[]): InDoubtBranch {
+  const { txid, branch, preparedAtMs, locks, effects } = row
+  const keys = effects.filter(({ key }) => isDataKey(key)).length
+  return { txid, branch, preparedAtMs, keys, locks: locks.length, blocks }
+}

@@ -1,0 +1,299 @@
+import { randomBytes } from 'node:crypto'
+import { join } from 'node:path'
+import { type Clock, makeTxid, parseTxid, systemClock, type Txid } from '../../base/index.ts'
+import { nodeDisk } from '../../wal/index.ts'
+import type { KvValue } from '../constraints/index.ts'
+import type { KvBranch, ScanOptions, ScanResult } from './branch.ts'
+import { Checkpoints } from './checkpoints.ts'
+import { DurableLog } from './durable-log.ts'
+import { KvClosedError, KvInvalidError, KvLogMalformedError, KvTransactionEndedError } from './errors.ts'
+import { type InDoubtBranch, inDoubtBranch } from './in-doubt.ts'
+
+import { prefixKey } from './keys.ts'
+import { LmdbStore } from './lmdb-store.ts'
+import { OpenBranches } from './open-branches.ts'
+import { type KvOptions, limitsOf, rulesOf } from './options.ts'
+import type { AbortVote, KvSettled, KvVote } from './vote.ts'
+import { Voting } from './voting.ts'
+
+/**
+ * A durable transactional store of keys and values: the built-in participant.
+ *
+ * Strict two-phase locking on keys and ranges makes its histories strictly serializable. A vote to commit is on disk, with
+ * effects and locks, before anybody hears of it; after a restart those in doubt have their locks back before `open`
+ * resolves. Transactions are named by txid; each has at most one branch here.
+ *
+ * @example
+ * const kv = await KvParticipant.open({ directory, identity, onFailure: () => process.exit(1) })
+ * const branch = kv.begin(txid)
+ * await branch.put('seat/7', 'ann')
+ * const vote = await kv.prepare(txid)
+ * if (vote.kind === 'commit') await kv.commit(txid)   // when the coordinator has decided so
+ */
+export class KvParticipant {
+  readonly #log: DurableLog
+  readonly #branches: OpenBranches
+  readonly #voting: Voting
+  readonly #checkpoints: Checkpoints
+  readonly #clock: Clock
+  readonly #random: () => Uint8Array
+  #failure: Error | undefined
+  #closing: Promise<void> | undefined
+
+  private constructor(log: DurableLog, options: KvOptions, onFailure: (error: Error) => void) {
+    const { lockTimeoutMs, branchBytesMax, checkpointBytes } = limitsOf(options)
+    const { clock = systemClock, random = () => randomBytes(16) } = options
+    const rules = rulesOf(options)
+    this.#log = log
+    this.#clock = clock
+    this.#random = random
+    this.#branches = new OpenBranches({ data: log.data, rules, branchBytesMax, lockTimeoutMs, clock })
+    this.#voting = new Voting({ log, branches: this.#branches, rules, branchBytesMax, clock })
+    this.#checkpoints = new Checkpoints(log, checkpointBytes, onFailure)
+  }
+
+  /**
+   * Opens log and data, and takes the locks of all branches in doubt back.
+   *
+   * @throws KvInvalidError, KvStoreMismatchError, KvStoreFailedError, KvRulesChangedError, KvLogMalformedError, and what
+   * `Wal.open` throws
+   */
+  static async open(options: KvOptions): Promise<KvParticipant> {
+    const { directory, disk = nodeDisk, onFailure } = options
+    const { segmentBytesMax } = limitsOf(options)
+    const unique = rulesOf(options).filter(({ kind }) => kind === 'unique')
+    const uniquePrefixes = [...new Set(unique.map(({ prefix }) => prefixKey(prefix)))]
+    const store = options.store ?? (await LmdbStore.open(join(directory, 'data')))
+    let kv: KvParticipant | undefined
+    let failed = false
+    const fail = (error: Error): void => {
+      if (failed) return
+      failed = true
+      if (kv !== undefined) kv.#fail(error)
+      onFailure(error)
+    }
+    try {
+      const ours = { disk, directory: `${directory}/log`, segmentBytesMax, store, uniquePrefixes, onFailure: fail }
+      const log = await DurableLog.open({ ...options, ...ours })
+      kv = new KvParticipant(log, options, fail)
+      await kv.#takeLocksBack()
+      return kv
+    } catch (error) {
+      await store.close()
+      throw error
+    }
+  }
+
+  /**
+   * The branch of a transaction, to work in; the same one as long as it is open.
+   *
+   * @throws KvTransactionEndedError when it has voted or ended here; MalformedIdError, KvInvalidError
+   */
+  begin(txid: string, branchId = 0): KvBranch {
+    this.#checkUsable()
+    const id = parseTxid(txid)
+    const open = this.#branches.get(id)
+    if (open !== undefined) {
+      if (open.branch === branchId) return open
+      throw new KvInvalidError(`${id} has branch ${open.branch} here already; a transaction has one at a participant`)
+    }
+    if (this.#log.state.inDoubt.has(id)) throw new KvTransactionEndedError(id, 'has voted here')
+    const outcome = this.#voting.hasVotedReadOnly(id) ? { kind: 'committed' as const } : this.#log.state.outcomeOf(id)
+    if (outcome !== undefined) throw new KvTransactionEndedError(id, `is over here (${outcome.kind})`)
+    return this.#branches.open(id, branchId)
+  }
+
+  /**
+   * Phase one. The vote is durable; the same question gets the same answer, also after a restart.
+   *
+   * @throws WalFailedError when the log failed: then nobody knows the vote, and the branch may be in doubt after a restart
+   */
+  async prepare(txid: string): Promise<KvVote> {
+    const id = parseTxid(txid)
+    await this.#checkpoints.room()
+    this.#checkUsable()
+    const known = this.#voting.known(id)
+    if (known !== undefined) return known
+    const vote = this.#voting.vote(id)
+    this.#checkpoints.consider()
+    return vote
+  }
+
+  /**
+   * Phases one and two at once, for a transaction whose only branch this is: no coordinator needs to know of it.
+   *
+   * @throws WalFailedError when the log failed: then the outcome is unknown until the next start, and maybe in doubt then
+   */
+  async commitOnePhase(txid: string): Promise<{ readonly kind: 'done' } | AbortVote> {
+    const id = parseTxid(txid)
+    await this.#checkpoints.room()
+    this.#checkUsable()
+    const known = await this.#voting.known(id)
+    if (known?.kind === 'commit') {
+      await this.commit(id)
+      return { kind: 'done' }
+    }
+    if (known !== undefined) return ended(known)
+    const judged = this.#voting.judge(id)
+    if (judged.kind !== 'row') return ended(judged)
+    const durable = this.#log.append({ kind: 'prepared', row: judged.row }, { kind: 'committed', txid: id })
+    this.#branches.release(id, 'is committed')
+    this.#checkpoints.consider()
+    await durable
+    return { kind: 'done' }
+  }
+
+  /** GLOBAL-COMMIT. Done when it is on disk; repeats are harmless. @throws WalFailedError: repeat it after the restart */
+  async commit(txid: string): Promise<KvSettled> {
+    this.#checkUsable()
+    const id = parseTxid(txid)
+    const { state } = this.#log
+    if (state.inDoubt.has(id)) return this.#committed(id)
+    const outcome = state.outcomeOf(id)
+    if (outcome?.kind !== 'committed') return refused(outcome?.kind)
+    await this.#log.durable()
+    return { kind: 'done' }
+  }
+
+  /**
+   * GLOBAL-ABORT, before or after the vote. Done when it is on disk that this transaction never commits here; so a PREPARE
+   * or work that comes late is refused. Repeats are harmless.
+   */
+  async abort(txid: string): Promise<KvSettled> {
+    this.#checkUsable()
+    const id = parseTxid(txid)
+    const { state } = this.#log
+    this.#voting.forgetReadOnly(id)
+    this.#branches.drop(id, 'is aborted')
+    if (state.inDoubt.has(id)) {
+      const durable = this.#log.append({ kind: 'aborted', txid: id })
+      this.#branches.release(id, 'is aborted')
+      await durable
+      return { kind: 'done' }
+    }
+    const outcome = state.outcomeOf(id)
+    if (outcome?.kind === 'committed' || outcome?.kind === 'forgotten') return refused(outcome.kind)
+    if (outcome === undefined) await this.#log.append({ kind: 'refused', txid: id, reason: 'abortedBefore' })
+    else await this.#log.durable()
+    return { kind: 'done' }
+  }
+
+  /** Branches whose vote to commit is on disk, and whose outcome is not known here, the oldest vote first. */
+  inDoubt(): readonly InDoubtBranch[] {
+    const rows = [...this.#log.state.inDoubt.values()].filter(({ txid }) => !this.#voting.isWriting(txid))
+    return rows.map((row) => inDoubtBranch(row, this.#branches.locks.waitersFor(row.txid)))
+  }
+
+  /** What is known here of a branch that is not in doubt, as evidence for others. */
+  evidence(txid: string): 'committed' | 'aborted' | 'none' {
+    const outcome = this.#log.state.outcomeOf(parseTxid(txid))?.kind ?? 'forgotten'
+    if (outcome === 'forgotten') return 'none'
+    return outcome === 'committed' ? 'committed' : 'aborted'
+  }
+
+  /**
+   * Outcomes of transactions made before `beforeMs` (by their txids) need no longer be kept. Work for such a txid is refused
+   * from then on. Branches in doubt are never forgotten.
+   */
+  async forgetBefore(beforeMs: number): Promise<void> {
+    this.#checkUsable()
+    if (!Number.isInteger(beforeMs) || beforeMs < 0 || beforeMs >= 2 ** 48) {
+      throw new KvInvalidError(`beforeMs is ${beforeMs}; use milliseconds since 1970`)
+    }
+    await this.#log.append({ kind: 'forgotten', beforeMs })
+  }
+
+  /**
+   * A key's value, read on its own: the last committed one. It waits for whoever is about to write it.
+   * @throws KvLockTimeoutError, KvDeadlockError: try again
+   */
+  get(key: string): Promise<KvValue | undefined> {
+    return this.#alone((branch) => branch.get(key))
+  }
+
+  /** A range, read on its own: all of it as of one moment. @throws KvLockTimeoutError, KvDeadlockError: try again */
+  scan(options: ScanOptions = {}): Promise<ScanResult> {
+    return this.#alone((branch) => branch.scan(options))
+  }
+
+  /** Writes all that is committed into the data, so that the log gets short and the next start is quick. */
+  async checkpoint(): Promise<void> {
+    this.#checkUsable()
+    await this.#checkpoints.now()
+  }
+
+  /** Transactions that hold or want a lock here. */
+  get transactions(): number {
+    return this.#branches.locks.owners
+  }
+
+  /** Bytes that the log takes on disk. */
+  get logBytesOnDisk(): number {
+    return this.#log.bytesOnDisk
+  }
+
+  /** Rolls back what is open, and closes log and data. Branches in doubt are so again after the next `open`. */
+  close(): Promise<void> {
+    this.#closing ??= this.#close()
+    return this.#closing
+  }
+
+  async #close(): Promise<void> {
+    this.#branches.dropAll('was rolled back: the participant closes')
+    await this.#checkpoints.idle()
+    await this.#log.close()
+    await this.#log.data.store.close()
+  }
+
+  async #committed(txid: Txid): Promise<{ readonly kind: 'done' }> {
+    const durable = this.#log.append({ kind: 'committed', txid })
+    // The decision is on disk at the coordinators, so others may see the effects before they are on this disk: after a
+    // crash they are in doubt again, behind their locks, and whoever has seen them follows behind in the log.
+    this.#branches.release(txid, 'is committed')
+    this.#checkpoints.consider()
+    await durable
+    return { kind: 'done' }
+  }
+
+  async #takeLocksBack(): Promise<void> {
+    for (const { txid, locks } of this.#log.state.inDoubt.values()) {
+      for (const lock of locks) {
+        const holder = this.#branches.locks.restore(txid, lock)
+        if (holder === undefined) continue
+        await this.#log.close()
+        throw new KvLogMalformedError(`${txid} and ${holder} are both in doubt, and hold locks that exclude each other`)
+      }
+    }
+  }
+
+  /** A read that is a transaction of its own, so that it queues up and is found in deadlocks like all others. */
+  async #alone<T>(read: (branch: KvBranch) => Promise<T>): Promise<T> {
+    this.#checkUsable()
+    const branch = this.#branches.open(makeTxid(this.#clock.wallMs(), this.#random()), 0)
+    try {
+      return await read(branch)
+    } finally {
+      this.#branches.drop(branch.txid, 'has ended')
+    }
+  }
+
+  #checkUsable(): void {
+    if (this.#failure !== undefined) throw this.#failure
+    if (this.#closing !== undefined) throw new KvClosedError()
+  }
+
+  /** Log or data failed: nothing is acknowledged any more, and nobody waits for what does not come. */
+  #fail(error: Error): void {
+    this.#failure = error
+    this.#branches.dropAll('was rolled back: the participant failed')
+  }
+}
+
+function ended(vote: { readonly kind: 'readOnly' } | AbortVote): { readonly kind: 'done' } | AbortVote {
+  return vote.kind === 'abort' ? vote : { kind: 'done' }
+}
+
+function refused(outcome: 'committed' | 'aborted' | 'refused' | 'forgotten' | undefined): KvSettled {
+  if (outcome === 'refused') return { kind: 'refused', known: 'aborted' }
+  return { kind: 'refused', known: outcome ?? 'nothing' }
+}
