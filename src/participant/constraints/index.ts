@@ -1,3 +1,10 @@
-export type { Expectation, OwnerOf, UniqueEntry } from './constraints.ts'
-export { findViolation, type Proposal, type Rule, uniqueChanges, type Violation, type Write } from './constraints.ts'
-export { describe, type KvValue, sameValue } from './value.ts'
+export {
+  type Expectation,
+  findViolation,
+  type Proposal,
+  type Rule,
+  uniqueChanges,
+  type Violation,
+  type Write,
+} from './constraints.ts'
+export { type KvValue, sameValue } from './value.ts'

@@ -12,7 +12,7 @@ interface Told {
   readonly txid: Txid
   effects: Effects
   prepare: 'no' | 'asked' | 'voted'
-  decision: 'none' | 'commit' | 'abort'
+  decision: 'none' | 'commit' | 'abort' | 'own'
   /** The participant said that it is done. */
   done: boolean
 }
@@ -35,6 +35,19 @@ class Coordinator {
     told.prepare = 'asked'
     expect(await kv.prepare(told.txid)).toEqual({ kind: 'commit' })
     told.prepare = 'voted'
+  }
+
+  /** Commits in one phase: only the participant can know the outcome, until it has told it. */
+  async commitAlone({ kv }: TestParticipant, index: number, effects: Effects): Promise<void> {
+    const told = this.#of(index)
+    const branch = kv.begin(told.txid)
+    for (const [key, value] of Object.entries(effects)) await branch.put(key, value ?? '')
+    told.effects = effects
+    told.prepare = 'asked'
+    told.decision = 'own'
+    this.commits.push(told.txid)
+    expect(await kv.commitOnePhase(told.txid)).toEqual({ kind: 'done' })
+    told.done = true
   }
 
   async commit({ kv }: TestParticipant, index: number): Promise<void> {
@@ -82,6 +95,7 @@ async function live(disk: MemoryDisk, coordinator: Coordinator): Promise<void> {
   await coordinator.prepare(kv, 6, { b: 'b6' })
   await coordinator.prepare(kv, 7, { g: 'g7'.repeat(700) })
   await kv.kv.checkpoint()
+  await coordinator.commitAlone(kv, 9, { d: 'd9', i: 'i9'.repeat(300) })
   await coordinator.commit(kv, 1)
   await coordinator.abort(kv, 7)
   await coordinator.prepare(kv, 8, { a: 'a8', h: 'h8' })
@@ -124,7 +138,7 @@ async function check(disk: MemoryDisk, coordinator: Coordinator, label: string):
       else expected.set(key, value)
     }
   }
-  for (const txid of coordinator.commits) if (!inDoubt.has(txid)) apply(txid)
+  for (const txid of coordinator.commits) if (kv.evidence(txid) === 'committed') apply(txid)
   // Every decision arrives in the end; who heard of none hears commit, as it would if the coordinator had decided so.
   for (const txid of inDoubt) {
     const abort = coordinator.told.get(txid)!.decision === 'abort'
@@ -147,7 +161,8 @@ function statusOf(kv: KvParticipant, inDoubt: ReadonlySet<Txid>, txid: Txid): St
 }
 
 function allowed({ prepare, decision, done }: Told): readonly Status[] {
-  if (done) return decision === 'commit' ? ['committed'] : ['aborted']
+  if (done) return decision === 'abort' ? ['aborted'] : ['committed']
+  if (decision === 'own') return ['none', 'inDoubt', 'committed']
   if (decision === 'commit') return ['inDoubt', 'committed']
   if (prepare === 'voted') return decision === 'abort' ? ['inDoubt', 'aborted'] : ['inDoubt']
   // The vote, or the refusal, may have reached the disk before the crash, or not.

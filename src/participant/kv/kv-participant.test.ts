@@ -291,6 +291,26 @@ test('a compare-and-set that did not find what it expected writes nothing, and t
   expect(await kv.get('seat')).toBe('eve')
 })
 
+test('what commits in one phase is seen by nobody before it is on disk: no coordinator would know of it after a crash', async () => {
+  let held: (() => void)[] | undefined
+  const delayWrite = (complete: () => void): void => {
+    if (held === undefined) queueMicrotask(complete)
+    else held.push(complete)
+  }
+  const { kv } = await fresh({}, { delayWrite })
+  await settle()
+  held = []
+  const branch = kv.begin(T0)
+  await branch.put('a', 1)
+  const committing = kv.commitOnePhase(T0)
+  const reading = kv.get('a')
+  expect(await isPending(reading)).toBe(true)
+  expect(await isPending(committing)).toBe(true)
+  for (const complete of held.splice(0)) complete()
+  expect(await reading).toBe(1)
+  expect(await committing).toEqual(DONE)
+})
+
 test('a lone branch commits in one phase, and survives', async () => {
   const first = await fresh()
   await first.kv.begin(T0).put('a', 1)

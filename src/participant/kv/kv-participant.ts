@@ -136,10 +136,10 @@ export class KvParticipant {
     if (known !== undefined) return ended(known)
     const judged = this.#voting.judge(id)
     if (judged.kind !== 'row') return ended(judged)
-    const durable = this.#log.append({ kind: 'prepared', row: judged.row }, { kind: 'committed', txid: id })
+    await this.#log.append({ kind: 'prepared', row: judged.row }, { kind: 'committed', txid: id })
+    // Not before: nobody else has this decision on disk, so nobody may have seen what a crash would undo.
     this.#branches.release(id, 'is committed')
     this.#checkpoints.consider()
-    await durable
     return { kind: 'done' }
   }
 

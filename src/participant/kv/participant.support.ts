@@ -1,5 +1,5 @@
 import { type Clock, parseClusterId, parseNodeId, type Timer } from '../../base/index.ts'
-import { MemoryDisk } from '../../wal/index.ts'
+import { MemoryDisk, type MemoryDiskOptions } from '../../wal/index.ts'
 import { DiskStore } from './disk-store.support.ts'
 import { KvParticipant } from './kv-participant.ts'
 import type { KvOptions } from './options.ts'
@@ -71,8 +71,11 @@ export async function openOn(disk: MemoryDisk, overrides: Partial<KvOptions> = {
 }
 
 /** A participant on a disk of its own. @internal */
-export async function fresh(overrides: Partial<KvOptions> = {}): Promise<TestParticipant & { disk: MemoryDisk }> {
-  const disk = new MemoryDisk()
+export async function fresh(
+  overrides: Partial<KvOptions> = {},
+  faults: MemoryDiskOptions = {},
+): Promise<TestParticipant & { disk: MemoryDisk }> {
+  const disk = new MemoryDisk(faults)
   return { disk, ...(await openOn(disk, overrides)) }
 }
 
@@ -86,10 +89,13 @@ export async function settle(): Promise<void> {
   for (let turn = 0; turn < 10; turn++) await new Promise((resolve) => setImmediate(resolve))
 }
 
-/** Whether a promise has settled by now. @internal */
+/** Whether a promise has not settled, though all had time to come to their end. @internal */
 export async function isPending(promise: Promise<unknown>): Promise<boolean> {
+  let settled = false
+  const note = (): void => {
+    settled = true
+  }
+  promise.then(note, note)
   await settle()
-  const pending = Symbol('pending')
-  const first = await Promise.race([promise.catch(() => undefined), Promise.resolve(pending)])
-  return first === pending
+  return !settled
 }
