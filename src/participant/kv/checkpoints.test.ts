@@ -110,6 +110,7 @@ test('outcomes are kept over checkpoints and starts, until they are forgotten', 
   const old = makeTxid(1_749_000_000_000, Buffer.alloc(10))
   await second.kv.begin(old).put('b', '1')
   await second.kv.prepare(old)
+  await expect(second.kv.forgetBefore(2_000_000_000_000)).rejects.toThrow(/not later than now/)
   await second.kv.forgetBefore(1_750_000_000_001)
   await second.kv.checkpoint()
   const { kv } = await restarted(first.disk)

@@ -6,14 +6,14 @@ import type { KvValue } from '../constraints/index.ts'
 import type { KvBranch, ScanOptions, ScanResult } from './branch.ts'
 import { Checkpoints } from './checkpoints.ts'
 import { DurableLog } from './durable-log.ts'
-import { KvClosedError, KvInvalidError, KvLogMalformedError, KvTransactionEndedError } from './errors.ts'
+import { KvClosedError, KvInvalidError, KvTransactionEndedError } from './errors.ts'
 import { type InDoubtBranch, inDoubtBranch } from './in-doubt.ts'
 
 import { prefixKey } from './keys.ts'
 import { LmdbStore } from './lmdb-store.ts'
 import { OpenBranches } from './open-branches.ts'
 import { type KvOptions, limitsOf, rulesOf } from './options.ts'
-import type { AbortVote, KvSettled, KvVote } from './vote.ts'
+import { type AbortVote, type KvSettled, type KvVote, refusedAfter } from './vote.ts'
 import { Voting } from './voting.ts'
 
 /**
@@ -65,6 +65,7 @@ export class KvParticipant {
     const uniquePrefixes = [...new Set(unique.map(({ prefix }) => prefixKey(prefix)))]
     const store = options.store ?? (await LmdbStore.open(join(directory, 'data')))
     let kv: KvParticipant | undefined
+    let opened: DurableLog | undefined
     let failed = false
     const fail = (error: Error): void => {
       if (failed) return
@@ -74,11 +75,12 @@ export class KvParticipant {
     }
     try {
       const ours = { disk, directory: `${directory}/log`, segmentBytesMax, store, uniquePrefixes, onFailure: fail }
-      const log = await DurableLog.open({ ...options, ...ours })
-      kv = new KvParticipant(log, options, fail)
-      await kv.#takeLocksBack()
+      opened = await DurableLog.open({ ...options, ...ours })
+      kv = new KvParticipant(opened, options, fail)
+      kv.#branches.takeBack(opened.state.inDoubt.values())
       return kv
     } catch (error) {
+      await opened?.close()
       await store.close()
       throw error
     }
@@ -133,9 +135,9 @@ export class KvParticipant {
       await this.commit(id)
       return { kind: 'done' }
     }
-    if (known !== undefined) return ended(known)
+    if (known !== undefined) return known.kind === 'abort' ? known : { kind: 'done' }
     const judged = this.#voting.judge(id)
-    if (judged.kind !== 'row') return ended(judged)
+    if (judged.kind !== 'row') return judged.kind === 'abort' ? judged : { kind: 'done' }
     await this.#log.append({ kind: 'prepared', row: judged.row }, { kind: 'committed', txid: id })
     // Not before: nobody else has this decision on disk, so nobody may have seen what a crash would undo.
     this.#branches.release(id, 'is committed')
@@ -150,7 +152,7 @@ export class KvParticipant {
     const { state } = this.#log
     if (state.inDoubt.has(id)) return this.#committed(id)
     const outcome = state.outcomeOf(id)
-    if (outcome?.kind !== 'committed') return refused(outcome?.kind)
+    if (outcome?.kind !== 'committed') return refusedAfter(outcome)
     await this.#log.durable()
     return { kind: 'done' }
   }
@@ -172,7 +174,7 @@ export class KvParticipant {
       return { kind: 'done' }
     }
     const outcome = state.outcomeOf(id)
-    if (outcome?.kind === 'committed' || outcome?.kind === 'forgotten') return refused(outcome.kind)
+    if (outcome?.kind === 'committed' || outcome?.kind === 'forgotten') return refusedAfter(outcome)
     if (outcome === undefined) await this.#log.append({ kind: 'refused', txid: id, reason: 'abortedBefore' })
     else await this.#log.durable()
     return { kind: 'done' }
@@ -197,8 +199,8 @@ export class KvParticipant {
    */
   async forgetBefore(beforeMs: number): Promise<void> {
     this.#checkUsable()
-    if (!Number.isInteger(beforeMs) || beforeMs < 0 || beforeMs >= 2 ** 48) {
-      throw new KvInvalidError(`beforeMs is ${beforeMs}; use milliseconds since 1970`)
+    if (!Number.isInteger(beforeMs) || beforeMs < 0 || beforeMs > this.#clock.wallMs()) {
+      throw new KvInvalidError(`beforeMs is ${beforeMs}; use milliseconds since 1970, not later than now`)
     }
     await this.#log.append({ kind: 'forgotten', beforeMs })
   }
@@ -255,17 +257,6 @@ export class KvParticipant {
     return { kind: 'done' }
   }
 
-  async #takeLocksBack(): Promise<void> {
-    for (const { txid, locks } of this.#log.state.inDoubt.values()) {
-      for (const lock of locks) {
-        const holder = this.#branches.locks.restore(txid, lock)
-        if (holder === undefined) continue
-        await this.#log.close()
-        throw new KvLogMalformedError(`${txid} and ${holder} are both in doubt, and hold locks that exclude each other`)
-      }
-    }
-  }
-
   /** A read that is a transaction of its own, so that it queues up and is found in deadlocks like all others. */
   async #alone<T>(read: (branch: KvBranch) => Promise<T>): Promise<T> {
     this.#checkUsable()
@@ -287,13 +278,4 @@ export class KvParticipant {
     this.#failure = error
     this.#branches.dropAll('was rolled back: the participant failed')
   }
-}
-
-function ended(vote: { readonly kind: 'readOnly' } | AbortVote): { readonly kind: 'done' } | AbortVote {
-  return vote.kind === 'abort' ? vote : { kind: 'done' }
-}
-
-function refused(outcome: 'committed' | 'aborted' | 'refused' | 'forgotten' | undefined): KvSettled {
-  if (outcome === 'refused') return { kind: 'refused', known: 'aborted' }
-  return { kind: 'refused', known: outcome ?? 'nothing' }
 }

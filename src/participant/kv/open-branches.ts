@@ -2,8 +2,9 @@ import { assert, type Clock, parseBranchId, type Txid } from '../../base/index.t
 import type { Rule } from '../constraints/index.ts'
 import { KvBranch } from './branch.ts'
 import type { Data } from './data.ts'
-import { KvBranchEndedError } from './errors.ts'
+import { KvBranchEndedError, KvLogMalformedError } from './errors.ts'
 import { LockDesk } from './lock-desk.ts'
+import type { PreparedRow } from './records.ts'
 
 export interface OpenBranchesOptions {
   readonly data: Data
@@ -30,6 +31,20 @@ export class OpenBranches {
         branch.end('was rolled back', error)
       },
     })
+  }
+
+  /**
+   * At a start: those in doubt have their locks again. Before anything else is admitted.
+   * @throws KvLogMalformedError when they exclude each other
+   */
+  takeBack(rows: Iterable<PreparedRow>): void {
+    for (const { txid, locks } of rows) {
+      for (const lock of locks) {
+        const holder = this.locks.restore(txid, lock)
+        if (holder === undefined) continue
+        throw new KvLogMalformedError(`${txid} and ${holder} are both in doubt, and hold locks that exclude each other`)
+      }
+    }
   }
 
   get(txid: Txid): KvBranch | undefined {

@@ -57,3 +57,9 @@ export function voteAfter(txid: Txid, outcome: Outcome): KvVote {
   if (outcome.kind === 'committed') return { kind: 'commit' }
   return abortVote(txid, outcome.kind === 'refused' ? outcome.reason : outcome.kind)
 }
+
+/** What a transaction that is not in doubt answers to a decision that does not fit. */
+export function refusedAfter(outcome: Outcome | undefined): KvSettled {
+  if (outcome === undefined) return { kind: 'refused', known: 'nothing' }
+  return { kind: 'refused', known: outcome.kind === 'refused' ? 'aborted' : outcome.kind }
+}
