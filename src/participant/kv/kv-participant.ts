@@ -89,6 +89,9 @@ export class KvParticipant {
   /**
    * The branch of a transaction, to work in; the same one as long as it is open.
    *
+   * A restart ends open branches, and does not remember them. Whoever passes work on from elsewhere must begin a branch once
+   * only, and abort it when the participant has been restarted since: else what comes later would be half of the work.
+   *
    * @throws KvTransactionEndedError when it has voted or ended here; MalformedIdError, KvInvalidError
    */
   begin(txid: string, branchId = 0): KvBranch {

@@ -102,12 +102,21 @@ export class LmdbStore implements KvStore {
 
   /** One transaction of LMDB: carried out in a thread of its own, and on disk when it is done. */
   async #commit(slice: readonly (readonly [Buffer, Buffer | undefined])[]): Promise<void> {
-    await this.#db.batch(() => {
-      for (const [key, value] of slice) {
-        if (value === undefined) void this.#db.remove(key)
-        else void this.#db.put(key, sealed(key, value))
-      }
-    })
+    try {
+      const batch = this.#db.batch(() => {
+        for (const [key, value] of slice) {
+          if (value === undefined) void this.#db.remove(key)
+          else void this.#db.put(key, sealed(key, value))
+        }
+      })
+      // LMDB tells of a failure by a second promise, made at the end of this turn; left alone it would end the process.
+      setImmediate(() => this.#db.committed.then(ignore, ignore))
+      await batch
+    } catch (error) {
+      // LMDB gives the cause as a promise that fails.
+      await (error as { commitError?: Promise<never> }).commitError
+      throw error
+    }
   }
 
   #checked(key: Buffer, stored: Buffer): Buffer {
@@ -125,3 +134,5 @@ function sealed(key: Buffer, value: Buffer): Buffer {
   stored.writeUInt32BE(crc32(value, crc32(key)), value.length)
   return stored
 }
+
+function ignore(): void {}
