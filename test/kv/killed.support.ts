@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { makeTxid, parseClusterId, parseNodeId } from '../../src/base/index.ts'
-import { KvParticipant } from '../../src/participant/index.ts'
+import { KvParticipant } from '../../src/kv/index.ts'
 
 /** The accounts between which money moves; their sum is always 0. @internal */
 export const ACCOUNTS = Array.from({ length: 40 }, (_, index) => `account/${index}`)

@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { LmdbStore } from '../../src/participant/index.ts'
+import { LmdbStore } from '../../src/kv/index.ts'
 
 /** Writes more than fits, and prints what came of it. An unhandled rejection would end the process before the last line. */
 async function fill(directory: string): Promise<void> {
