@@ -46,7 +46,9 @@ const worse = ({ findings }: Diagnosis): readonly string[] =>
 test('a fleet and databases that are well: nothing but ok, exit code 0, and nothing was changed', async () => {
   const fleet = await Fleet.start({ config: { resources: resources() } })
   await fleet.whole()
-  const before = readdirSync(fleet.dataOf(1))
+  // The node that runs there makes its next segments meanwhile.
+  const names = () => readdirSync(fleet.dataOf(1)).filter((name) => !/^\d+\.(wal|tmp)$/.test(name))
+  const before = names()
   const { code, found } = await examine(fleet)
   expect(worse(found)).toEqual([])
   expect(code).toBe(0)
@@ -54,7 +56,7 @@ test('a fleet and databases that are well: nothing but ok, exit code 0, and noth
   const seen = found.findings.map(({ what }) => what)
   expect(seen).toEqual(expect.arrayContaining(['ownership', 'answers', 'clock', 'quorum', 'sameResources']))
   expect(seen.filter((what) => DISK.includes(what))).toHaveLength(1)
-  expect(readdirSync(fleet.dataOf(1))).toEqual(before)
+  expect(names()).toEqual(before)
 
   const human = await concordat(['doctor', '--config', fleet.configOf(1)])
   expect(human).toMatchObject({ code: 0, stderr: '' })
