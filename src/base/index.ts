@@ -24,4 +24,5 @@ export {
   txidTimeMs,
   txidToBytes,
 } from './ids.ts'
+export { isParticipantName, PARTICIPANT_NAME_RULE } from './participant-name.ts'
 export { Prng } from './prng.ts'

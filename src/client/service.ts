@@ -1,4 +1,12 @@
-import { BRANCH_HEADER, type BranchId, type ClusterId, formatBranchTicket, type Txid } from '../base/index.ts'
+import {
+  BRANCH_HEADER,
+  type BranchId,
+  type ClusterId,
+  formatBranchTicket,
+  isParticipantName,
+  PARTICIPANT_NAME_RULE,
+  type Txid,
+} from '../base/index.ts'
 import type { BranchRecord } from '../txn/index.ts'
 import { InvalidOptionsError } from './errors.ts'
 
@@ -22,8 +30,8 @@ export interface Service {
  * })
  */
 export function service(name: string): Service {
-  if (typeof name !== 'string' || !/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
-    throw new InvalidOptionsError('name', '1 to 64 characters of A-Z a-z 0-9 . _ -', name)
+  if (typeof name !== 'string' || !isParticipantName(name)) {
+    throw new InvalidOptionsError('name', PARTICIPANT_NAME_RULE, name)
   }
   return { kind: 'service', name }
 }

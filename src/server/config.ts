@@ -1,5 +1,11 @@
 import { z } from 'zod'
-import { MalformedIdError, parseClusterId, parseNodeId } from '../base/index.ts'
+import {
+  isParticipantName,
+  MalformedIdError,
+  PARTICIPANT_NAME_RULE,
+  parseClusterId,
+  parseNodeId,
+} from '../base/index.ts'
 
 /** `host:port`, with IPv6 hosts in brackets. */
 export const address = z
@@ -28,7 +34,7 @@ const member = z.strictObject({
   address,
 })
 
-const participantName = z.string().regex(/^[A-Za-z0-9._-]{1,64}$/, 'expected 1 to 64 characters of A-Z a-z 0-9 . _ -')
+const participantName = z.string().refine(isParticipantName, `expected ${PARTICIPANT_NAME_RULE}`)
 
 const resource = z.strictObject({
   name: participantName,

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
-import { makeTxid, parseBranchId } from '../base/index.ts'
+import { isParticipantName, makeTxid, parseBranchId } from '../base/index.ts'
 import type { ParticipantMessage } from '../coordinator/index.ts'
-import { type Instance, isParticipantName, ParticipantRegistry } from './participant-registry.ts'
+import { type Instance, ParticipantRegistry } from './participant-registry.ts'
 
 const txid = makeTxid(1_750_000_000_000, new Uint8Array(10).fill(7))
 const branch = parseBranchId(1)

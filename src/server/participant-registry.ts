@@ -22,13 +22,6 @@ const ADDRESSEES_MAX = 200_000
 /** So often (about half a second) one instance is told a decision before another one is. */
 const SENDS_MAX = 4
 
-const NAME = /^[A-Za-z0-9._-]{1,64}$/
-
-/** Whether a participant may have this name: 1 to 64 characters of `A-Z a-z 0-9 . _ -`. */
-export function isParticipantName(name: string): boolean {
-  return NAME.test(name)
-}
-
 /**
  * The participants in other processes, each a name with any number of instances (decision 0020).
  *

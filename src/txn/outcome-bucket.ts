@@ -1,5 +1,6 @@
 import { assert, type Txid } from '../base/index.ts'
-import { EntryHash, type FrozenSlots, OutcomeSlots } from './outcome-slots.ts'
+import { Hasher, mix32 } from './hash.ts'
+import { type FrozenSlots, OutcomeSlots } from './outcome-slots.ts'
 import { TxidKey, textOfWords } from './txid-key.ts'
 
 /** A finished transaction as the table gives it back. */
@@ -99,9 +100,7 @@ export class OutcomeBucket {
     assert(part.tables.length === 1 || part.tableOf(key, hash) === undefined, 'a transaction finishes once')
     part.add(key, hash, word, branchDigest)
     this.#count++
-    const sum = entryHash.of(key, word, branchDigest)
-    this.#sumLow = (this.#sumLow + sum.low) | 0
-    this.#sumHigh = (this.#sumHigh + sum.high) | 0
+    this.#addToSums(key, word, branchDigest)
   }
 
   /** The entries as they are now, for ever: nobody writes to these tables any more, and new entries go to others. */
@@ -142,6 +141,18 @@ export class OutcomeBucket {
     return this.#parts.length === 1 ? this.#parts[0]! : this.#parts[hash >>> this.#shift]!
   }
 
+  #addToSums({ w0, w1, w2, w3 }: TxidKey, word: number, branchDigest: number): void {
+    const hasher = new Hasher()
+    hasher.word(w0)
+    hasher.word(w1)
+    hasher.word(w2)
+    hasher.word(w3)
+    hasher.word(word)
+    hasher.word(branchDigest)
+    this.#sumLow = (this.#sumLow + mix32(hasher.low)) | 0
+    this.#sumHigh = (this.#sumHigh + mix32(hasher.high)) | 0
+  }
+
   #divide(): void {
     const before = this.#parts
     this.#parts = Array.from({ length: 2 ** PART_BITS }, () => new Part())
@@ -158,8 +169,6 @@ export class OutcomeBucket {
     }
   }
 }
-
-const entryHash = new EntryHash()
 
 function joined(tables: readonly OutcomeSlots[]): OutcomeSlots {
   // With all its room at once: a table's entries come by their slots, and would crowd the beginning of a smaller one.

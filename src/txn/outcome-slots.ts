@@ -1,5 +1,4 @@
 import { assert } from '../base/index.ts'
-import { fold32, mix32 } from './hash.ts'
 import { hashWords, type TxidKey } from './txid-key.ts'
 
 /**
@@ -125,21 +124,4 @@ export class OutcomeSlots {
     this.#slots = slots
     this.#mask = mask
   }
-}
-
-/** Two lanes of the hash of an entry: their sums mod 2^32 tell sets apart, whatever the order of their entries. */
-export class EntryHash {
-  low = 0
-  high = 0
-
-  of(key: TxidKey, word: number, branchDigest: number): this {
-    this.low = mix32(fold(0x243f6a88, 0, key, word, branchDigest))
-    this.high = mix32(fold(0x85a308d3, 0x13198a2e, key, word, branchDigest))
-    return this
-  }
-}
-
-function fold(seed: number, salt: number, { w0, w1, w2, w3 }: TxidKey, word: number, branchDigest: number): number {
-  const ofTxid = fold32(fold32(fold32(fold32(seed, w0 ^ salt), w1 ^ salt), w2 ^ salt), w3 ^ salt)
-  return fold32(fold32(ofTxid, word ^ salt), branchDigest ^ salt)
 }

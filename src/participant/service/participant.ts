@@ -1,5 +1,12 @@
 import { isAbsolute, resolve } from 'node:path'
-import { type BranchTicket, parseBranchTicket, parseClusterId, systemClock } from '../../base/index.ts'
+import {
+  type BranchTicket,
+  isParticipantName,
+  PARTICIPANT_NAME_RULE,
+  parseBranchTicket,
+  parseClusterId,
+  systemClock,
+} from '../../base/index.ts'
 import {
   type ConcordatOptions,
   InvalidOptionsError,
@@ -197,8 +204,8 @@ function check(options: ParticipantOptions): { readonly keeperOptions: KeeperOpt
     }
   }
   const { name, clusterId, journal, concurrency = KEEPER_DEFAULTS.concurrency, logger = silentLogger } = options
-  if (typeof name !== 'string' || !/^[A-Za-z0-9._-]{1,64}$/.test(name)) {
-    throw new InvalidOptionsError('name', '1 to 64 characters of A-Z a-z 0-9 . _ -', name)
+  if (typeof name !== 'string' || !isParticipantName(name)) {
+    throw new InvalidOptionsError('name', PARTICIPANT_NAME_RULE, name)
   }
   if (typeof clusterId !== 'string') throw new InvalidOptionsError('clusterId', 'the fleet’s cluster id', clusterId)
   if (typeof journal !== 'string' || journal === '') {
