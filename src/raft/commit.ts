@@ -1,6 +1,6 @@
 import { assert } from '../base/index.ts'
 import { decodeConfiguration } from './configuration-codec.ts'
-import { adoptConfiguration } from './configuration-in-force.ts'
+import { applyConfiguration } from './configuration-in-force.ts'
 import type { Core } from './core.ts'
 import type { Leadership } from './leadership.ts'
 import { checkLoaded, requestLoad } from './loads.ts'
@@ -68,9 +68,7 @@ function apply(core: Core, entries: readonly Entry[]): void {
   for (const [at, entry] of entries.entries()) {
     if (entry.kind !== EntryKind.configuration) continue
     handOver(core, entries.slice(from, at + 1))
-    const { configuration, context } = decodeConfiguration(entry.data)
-    core.outbox.emit({ kind: 'configurationChanged', configuration, context, index: entry.index })
-    adoptConfiguration(core, configuration, offset(entry.index, -1))
+    applyConfiguration(core, decodeConfiguration(entry.data), entry.index)
     // A node that restarted with the configuration before could need the vote of one that was removed and is gone: of
     // two voters, the one that is left would wait for the other for ever.
     core.outbox.writeCommitIndex()

@@ -39,6 +39,12 @@ function commit(node: OneNode, effects: readonly RaftEffect[], ...by: readonly n
   return [...node.written(effects), ...by.flatMap((from) => node.acknowledge(id(from), lastIndex))]
 }
 
+/** A change is committed by these nodes, and so is the entry that confirms it. */
+function complete(node: OneNode, effects: readonly RaftEffect[], ...by: readonly number[]): RaftEffect[] {
+  const committed = commit(node, effects, ...by)
+  return [...committed, ...commit(node, committed, ...by)]
+}
+
 function serving(configuration: Configuration = simpleConfiguration(ids(1, 2, 3))): OneNode {
   const node = new OneNode(undefined, { configuration })
   node.becomeServing()
@@ -83,9 +89,43 @@ test('a change is an entry like any other, and in force only once it is applied'
       configuration: simpleConfiguration(ids(1, 2, 3), ids(4)),
       context: CONTEXT,
       index: 2,
+      confirmed: false,
     },
   ])
-  expect(node.raft.status()).toMatchObject({ changePending: false, configuration: { learners: [4] } })
+  expect(node.raft.status()).toMatchObject({ changePending: true, configuration: { learners: [4] } })
+})
+
+test('a change is done when the same configuration is committed once more: then a quorum knows it, come what may', () => {
+  const node = serving()
+  const applied = commit(node, change(node, [1, 2]), 2)
+  const [again] = appendsOf(applied, id(2))
+  expect(again).toMatchObject({ leaderCommit: 2, entries: [{ kind: EntryKind.configuration, index: 3 }] })
+  const { configuration, context } = decodeConfiguration(again!.entries[0]!.data)
+  expect([configuration, context]).toEqual([node.raft.status().configuration, NO_CONTEXT])
+  expect(node.raft.status()).toMatchObject({ changePending: true })
+  expect(only(commit(node, applied, 2), 'configurationChanged')).toMatchObject([{ index: 3, confirmed: true }])
+  expect(node.raft.status()).toMatchObject({ changePending: false, lastIndex: 3 })
+})
+
+test('whoever has the entry that confirms a change has it on its disk that the change is committed', () => {
+  const node = new OneNode(recoveredLog([1]))
+  const two = { ...simpleConfiguration(ids(1, 2)), retired: ids(3) }
+  const first = append({ prevLogIndex: at(1), prevLogTerm: term(1) })
+  node.receive({ ...first, entries: [configurationEntry(2, 1, two)], leaderCommit: at(1) })
+  const [write] = writesOf(
+    node.receive({ ...first, prevLogIndex: at(2), entries: [configurationEntry(3, 1, two)], leaderCommit: at(2) }),
+  )
+  expect(write).toMatchObject({ hardState: { commitIndex: 2 }, entries: [{ index: 3 }] })
+})
+
+test('a leader that begins with a snapshot confirms its configuration, since it can not tell whether that was done', () => {
+  const recovered = { ...recoveredLog([1, 1, 1]), lastApplied: at(3) }
+  const node = new OneNode(recovered, { configuration: simpleConfiguration(ids(1, 2, 3)) })
+  const won = node.becomeLeader()
+  expect(node.raft.status()).toMatchObject({ changePending: true, lastIndex: 4 })
+  commit(node, won, 2)
+  expect(node.raft.status()).toMatchObject({ changePending: true, lastIndex: 5 })
+  expect(refusalOf(change(node, [1, 2]))).toMatchObject({ reason: 'changePending' })
 })
 
 test('a configuration comes in its place among what is applied: behind its own entry, before the next', () => {
@@ -103,10 +143,10 @@ test('a configuration comes in its place among what is applied: behind its own e
 
 test('a new member is probed from the end of the log, and a member that left is told, and then nothing more', () => {
   const node = serving()
-  const added = commit(node, change(node, [1, 2, 3], [4]), 2, 3)
+  const added = complete(node, change(node, [1, 2, 3], [4]), 2, 3)
   expect(appendsOf(added, id(4))).toMatchObject([{ prevLogIndex: 2, entries: [], leaderCommit: 2 }])
   const removed = commit(node, change(node, [1, 2, 3]), 2, 3)
-  // What it holds is known up to index 2 only: it refuses, or learns that index 3, its own removal, is committed.
+  // What it holds is known up to index 2 only: it refuses, or learns that index 4, its own removal, is committed.
   expect(node.raft.status().followers.map(({ nodeId }) => nodeId)).toEqual([2, 3])
   expect(appendsOf(removed, id(4)).length).toBeLessThanOrEqual(1)
   expect(appendsOf(node.tick(4), id(4))).toEqual([])
@@ -149,7 +189,9 @@ test('one change is pending at most', () => {
   const node = serving()
   const proposed = change(node, [1, 2, 3], [4])
   expect(refusalOf(change(node, [1, 2, 3], [5]))).toMatchObject({ reason: 'changePending', leader: 1 })
-  commit(node, proposed, 2)
+  const applied = commit(node, proposed, 2)
+  expect(refusalOf(change(node, [1, 2, 3], [4, 5])), 'it is not confirmed').toMatchObject({ reason: 'changePending' })
+  commit(node, applied, 2)
   expect(refusalOf(change(node, [1, 2, 3], [4, 5]))).toBeUndefined()
 })
 
@@ -169,13 +211,13 @@ test('a new voter must be a learner that has caught up, unless the change is for
 
 test('thesis §4.2.1: a learner has caught up when it holds what was there one to two election timeouts ago', () => {
   const node = serving()
-  commit(node, change(node, [1, 2, 3], [4]), 2, 3)
+  complete(node, change(node, [1, 2, 3], [4]), 2, 3)
   expect(refusalOf(change(node, [1, 2, 3, 4]))).toMatchObject({ reason: 'notCaughtUp' })
   commit(node, node.propose(10), 2, 3)
   waitTwoChecks(node, 2, 3)
-  node.acknowledge(id(4), 2)
-  expect(refusalOf(change(node, [1, 2, 3, 4])), 'it lacks an old entry').toMatchObject({ reason: 'notCaughtUp' })
   node.acknowledge(id(4), 3)
+  expect(refusalOf(change(node, [1, 2, 3, 4])), 'it lacks an old entry').toMatchObject({ reason: 'notCaughtUp' })
+  node.acknowledge(id(4), 4)
   commit(node, node.propose(10), 2, 3)
   expect(refusalOf(change(node, [1, 2, 3, 4])), 'it lacks only a new entry').toBeUndefined()
 })
@@ -216,6 +258,7 @@ test('thesis §4.3: while a configuration is joint, a commit needs a majority of
       configuration: { ...simpleConfiguration(ids(1, 4, 5)), retired: ids(2, 3) },
       context: NO_CONTEXT,
       index: 3,
+      confirmed: false,
     },
   ])
 })
@@ -224,7 +267,7 @@ test('no other change is taken until a joint configuration is left', () => {
   const node = serving()
   const joint = commit(node, change(node, [1, 4, 5], [], true), 2)
   expect(refusalOf(change(node, [1, 4]))).toMatchObject({ reason: 'changePending' })
-  commit(node, joint, 2, 4)
+  complete(node, joint, 2, 4)
   expect(refusalOf(change(node, [1, 4]))).toBeUndefined()
 })
 
@@ -272,11 +315,11 @@ test('a smaller quorum serves at once the reads that waited for a larger one', (
 test('a group of one grows to two and shrinks again', () => {
   const node = new OneNode(undefined, { configuration: simpleConfiguration(ids(1)) })
   node.written(node.written(node.timeOut()))
-  node.written(change(node, [1], [2]))
+  node.written(node.written(change(node, [1], [2])))
   waitTwoChecks(node, 2)
   const grown = change(node, [1, 2])
   expect(refusalOf(grown)).toBeUndefined()
-  node.written(grown)
+  commit(node, node.written(grown), 2)
   expect(node.raft.status().configuration.voters).toEqual([1, 2])
   const proposed = node.propose(1)
   node.written(proposed)

@@ -35,6 +35,13 @@ import {
 //    of an earlier leader could come back otherwise (Ongaro, "bug in single-server membership changes", raft-dev, 2015).
 // 2. Quorums of a configuration and of its successor overlap: one voter more or less, or joint consensus (§6, §4.3).
 // 3. Nobody campaigns or leads with a configuration older than its neighbour's (election.ts, mayCampaign).
+//
+// And what makes it live:
+//
+// 4. A leader that has applied a configuration proposes it once more, to confirm it. Whoever has that second entry on its
+//    disk has it there too that the first one is committed (rule 1). So once the second one is committed, a quorum of the
+//    configuration goes by it, whatever dies; before, all who know of it may be gone, and the others would wait for the
+//    votes of those who were removed. Therefore nobody counts as removed, and no change as done, before it is confirmed.
 
 const NO_CONTEXT = new Uint8Array(0)
 
@@ -59,9 +66,13 @@ export function isChangePossible(core: Core, leading: Leadership): boolean {
   return leading.serving && leading.transfer === undefined && !isChangePending(core, leading)
 }
 
-/** True while a change is not applied here, or a joint configuration is not left. */
+/** True while a change is not applied here, or not confirmed, or a joint configuration is not left. */
 export function isChangePending(core: Core, leading: Leadership): boolean {
-  return leading.pendingConfigurationIndex > core.lastApplied || isJoint(core.configuration)
+  return isUnapplied(core, leading) || isJoint(core.configuration) || !core.isConfigurationConfirmed
+}
+
+function isUnapplied(core: Core, leading: Leadership): boolean {
+  return leading.pendingConfigurationIndex > core.lastApplied
 }
 
 /**
@@ -86,12 +97,17 @@ export function proposeConfiguration(
   core.outbox.emit({ kind: 'configurationProposed', index, term: core.currentTerm })
 }
 
+/** Writes the configuration in force once more (rule 4). */
+export function confirmConfiguration(core: Core, leading: Leadership): void {
+  proposeByItself(core, leading, core.configuration)
+}
+
 /** The leader changes the members by itself; whatever the shell knows of them stays as it is. */
 export function proposeByItself(core: Core, leading: Leadership, configuration: Configuration): void {
   appendConfiguration(core, leading, configuration, NO_CONTEXT)
 }
 
-/** When a step ends: does what follows from configurations that came in force in it, and leaves a joint one. */
+/** When a step ends: does what follows from configurations that came in force in it, and takes the step after it. */
 export function settleConfiguration(core: Core): void {
   while (core.isConfigurationFresh) {
     core.isConfigurationFresh = false
@@ -102,9 +118,14 @@ export function settleConfiguration(core: Core): void {
     acknowledgeRound(core)
   }
   const { leading } = core
-  if (leading === undefined) return
-  if (!core.isVoter) leave(core, leading)
-  else if (leading.serving && isJoint(core.configuration)) leaveJointOnceApplied(core, leading)
+  if (leading === undefined || !leading.serving || isUnapplied(core, leading)) return
+  if (!isChangePending(core, leading)) {
+    if (!core.isVoter) leave(core, leading)
+  } else if (leading.transfer === undefined) {
+    // Nobody should stay in between for long (thesis §4.3).
+    if (isJoint(core.configuration)) proposeByItself(core, leading, leaveJoint(core.configuration))
+    else confirmConfiguration(core, leading)
+  }
 }
 
 function refusalOf(core: Core, leading: Leadership, target: ConfigurationTarget, force: boolean): Refusal | undefined {
@@ -179,14 +200,8 @@ function followMembers(core: Core, leading: Leadership): void {
   broadcastAppend(core)
 }
 
-/** The leader itself proposes the second step of a joint change: nobody should stay in between for long (thesis §4.3). */
-function leaveJointOnceApplied(core: Core, leading: Leadership): void {
-  if (leading.pendingConfigurationIndex > core.lastApplied || leading.transfer !== undefined) return
-  proposeByItself(core, leading, leaveJoint(core.configuration))
-}
-
 /**
- * Thesis §4.2.2: a leader that is removed leads until its removal is committed, and not longer than it takes to hand over.
+ * Thesis §4.2.2: a leader that is removed leads until its removal is confirmed, and not longer than it takes to hand over.
  * It tells everyone of the commit, and has the furthest voter campaign (thesis §3.10): nobody has to wait for a timeout,
  * no entry that it took is lost on the way, and a group of two is not left to a node that does not know yet that it is
  * alone. Meanwhile it counts for nothing itself.

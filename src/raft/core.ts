@@ -35,6 +35,8 @@ export class Core {
 
   /** The one that is in force: of the last configuration entry that was applied (configuration-in-force.ts). */
   configuration: Configuration
+  /** A quorum of it knows durably that it is in force (configuration-change.ts, rule 4). */
+  isConfigurationConfirmed: boolean
   /** It was replaced in this step; what follows from it is still to be done. */
   isConfigurationFresh = false
 
@@ -90,6 +92,8 @@ export class Core {
     this.nodeId = options.nodeId
     assertConfiguration(options.configuration)
     this.configuration = options.configuration
+    // Everybody begins with the same one. Of a later one a snapshot does not tell.
+    this.isConfigurationConfirmed = recovered.lastApplied === NO_INDEX
     this.log = new Log(recovered)
     this.durability = new Durability(recovered.lastIndex)
     this.#random = new Prng(options.seed)

@@ -10,14 +10,16 @@ import type { Configuration, LogIndex, ReadIndexResponse } from './types.ts'
 // that crashed. Raft is safe with crashed nodes: whatever D acknowledged was held by a majority, and a majority of
 // voters WITHOUT D always has one more of those that hold it; likewise for its votes.
 //
-// So the one dangerous moment is the end of the doubt. D ends it when it applies a configuration C" in which it votes,
-// directly after a configuration C' in which it did not, if C" was committed after the doubt began. Why this is safe:
+// So the one dangerous moment is the end of the doubt. D ends it when it applies any configuration C" that follows directly
+// on a configuration C' in which it has no vote, if C" was committed after the doubt began. Most often C" is C' once more
+// (configuration-change.ts, rule 4): then D is in doubt no longer before it gets its vote back. Why this is safe:
 // - No candidate X can win any more by a vote that D forgot. X asked before the doubt began, when nobody had applied C".
 //   It counts D, so it had not applied C' either; and whoever has C" in its log has applied C' (election.ts): X lacks C".
 //   Now C" was committed in some term by a quorum Q of C', in which D is not. A quorum that D's vote would complete for X,
 //   in a higher term, overlaps Q, since neighbouring configurations do, and not in D. A node of both either voted for X
 //   first, and then did not acknowledge C" in its lower term; or it holds C", and then refuses X (§5.4.1).
-//   The quorum without D overlaps every quorum that a forgotten vote could complete: that is the whole point.
+//   The quorum without D overlaps every quorum that a forgotten vote could complete: that is the whole point. Whether D
+//   votes in C" is of no importance.
 // - X in the term of C", or a lower one: D votes in none below it, and in that very term only for a candidate that has
 //   C" in its log, as D has. There is none: who leads the term made C", and nobody else can have an entry of it when it
 //   campaigns in it.
@@ -49,10 +51,14 @@ export function noteDoubtFloor(core: Core, response: ReadIndexResponse): void {
   core.doubtFloor ??= response.index
 }
 
-/** A configuration took the place of `before`. Ends the doubt of a node that was not a voter, and now is. */
+/**
+ * A configuration was committed directly after `before`: that may end the doubt of a node without a vote in that one.
+ *
+ * @param lastIndexBefore the configuration is behind it
+ */
 export function clearDoubt(core: Core, before: Configuration, lastIndexBefore: LogIndex): void {
   if (!core.isDoubtful || core.doubtFloor === undefined || lastIndexBefore < core.doubtFloor) return
-  if (isVoterIn(before, core.nodeId) || !core.isVoter) return
+  if (isVoterIn(before, core.nodeId)) return
   core.isDoubtful = false
   core.outbox.emit({ kind: 'doubtCleared' })
 }

@@ -1,9 +1,8 @@
 import type { NodeId } from '../base/index.ts'
 import { configurationToPromote, configurationToRebuild, isVoterIn } from './configuration.ts'
-import { hasCaughtUp, isChangePossible, proposeByItself } from './configuration-change.ts'
+import { confirmConfiguration, hasCaughtUp, isChangePossible, proposeByItself } from './configuration-change.ts'
 import type { Core } from './core.ts'
 import type { Leadership } from './leadership.ts'
-import { hasQuorum } from './quorum.ts'
 
 /**
  * What a leader does by itself about nodes in doubt (doubt.ts), one at a time, at each check of the quorum that it
@@ -12,9 +11,9 @@ import { hasQuorum } from './quorum.ts'
  * - A voter that is in doubt loses its vote for the time being: it becomes a learner that is being rebuilt. One that was
  *   in doubt at the last check as well: a voter just promoted needs a moment to learn that its doubt is over. And one that
  *   has said so since: the last word of a node that fell silent is outdated, and of two voters neither can be rebuilt.
- * - A learner that is being rebuilt, and has caught up, votes again, if the others that answer are a quorum without it: its
- *   doubt ends when it applies the change, and a crash before that leaves it in doubt with a vote. With another voter in
- *   doubt as well, nobody could take either vote away any more.
+ * - For a learner that is in doubt, and has caught up, the configuration is confirmed once more, which ends its doubt.
+ * - A learner that is being rebuilt, and is in doubt no longer, votes again. Not earlier: a voter in doubt counts against the
+ *   quorum that it takes to end its doubt.
  */
 export function tendRebuilding(core: Core, leading: Leadership): void {
   const doubtful = [...leading.followers.entries()].filter(
@@ -28,16 +27,13 @@ export function tendRebuilding(core: Core, leading: Leadership): void {
 
 function changeOne(core: Core, leading: Leadership, doubtful: NodeId | undefined): void {
   const { configuration } = core
-  const { rebuilding } = configuration
   if (doubtful !== undefined) {
     proposeByItself(core, leading, configurationToRebuild(configuration, doubtful))
     return
   }
-  const rebuilt = rebuilding.find((learner) => hasCaughtUp(leading, learner))
-  if (rebuilt === undefined) return
-  const promoted = configurationToPromote(configuration, rebuilt)
-  const isCertain = (voter: NodeId) => voter !== rebuilt && (voter === core.nodeId || leading.isActive(voter))
-  // Two voters are never a quorum without one of them.
-  const isPair = promoted.voters.length === 2
-  if (isPair || hasQuorum(promoted, isCertain)) proposeByItself(core, leading, promoted)
+  const isDoubtful = (learner: NodeId) => leading.followers.get(learner)?.doubtful === true
+  const learners = configuration.learners.filter((learner) => hasCaughtUp(leading, learner))
+  const rebuilt = learners.find((learner) => configuration.rebuilding.includes(learner) && !isDoubtful(learner))
+  if (rebuilt !== undefined) proposeByItself(core, leading, configurationToPromote(configuration, rebuilt))
+  else if (learners.some(isDoubtful)) confirmConfiguration(core, leading)
 }

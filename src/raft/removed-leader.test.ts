@@ -30,17 +30,21 @@ function serving(voters = ids(1, 2, 3)): OneNode {
 
 const timeoutsOf = (effects: readonly RaftEffect[]) => sentOf(effects).filter(({ kind }) => kind === 'timeoutNow')
 
-test('thesis §4.2.2: a leader that is removed leads until that is committed, then hands over to the furthest voter', () => {
+test('thesis §4.2.2: a leader that is removed leads until that is confirmed, then hands over to the furthest voter', () => {
   const node = serving()
   node.written(change(node, 2, 3))
-  node.propose(10)
   expect(node.raft.status().role).toBe('leader')
-  const effects = node.acknowledge(id(3), 2)
-  expect(node.raft.status()).toMatchObject({ role: 'leader', transferTarget: 3, configuration: { voters: [2, 3] } })
+  node.acknowledge(id(3), 2)
+  expect(node.raft.status(), 'it is committed').toMatchObject({ role: 'leader', configuration: { voters: [2, 3] } })
+  expect(only(node.propose(10), 'proposed'), 'and the leader still takes proposals').toHaveLength(1)
+  node.acknowledge(id(2), 3)
+  expect(node.raft.status().transferTarget).toBeUndefined()
+  const effects = node.acknowledge(id(3), 3)
+  expect(node.raft.status(), 'it is confirmed').toMatchObject({ role: 'leader', transferTarget: 2, commitIndex: 3 })
   // Everyone hears of the commit; the heir gets its orders when it holds all that the leader holds.
-  expect(appendsOf(effects, id(2)).at(-1)).toMatchObject({ leaderCommit: 2 })
+  expect(appendsOf(effects, id(3)).at(-1)).toMatchObject({ leaderCommit: 3 })
   expect(timeoutsOf(effects)).toEqual([])
-  expect(timeoutsOf(node.acknowledge(id(3), 3))).toMatchObject([{ to: 3, term: 1 }])
+  expect(timeoutsOf(node.acknowledge(id(2), 4))).toMatchObject([{ to: 2, term: 1 }])
   expect(only(node.propose(1), 'proposalRefused')).toMatchObject([{ reason: 'transferring' }])
 })
 
@@ -50,21 +54,31 @@ test('a removed leader does not count itself', () => {
   const waiting = node.propose(10)
   node.acknowledge(id(3), 2)
   node.written(waiting)
-  node.acknowledge(id(3), 3)
+  node.acknowledge(id(3), 4)
   expect(node.raft.status(), 'two copies, but one voter').toMatchObject({ role: 'leader', commitIndex: 2 })
-  node.acknowledge(id(2), 3)
-  expect(node.raft.status().commitIndex).toBe(3)
+  node.acknowledge(id(2), 4)
+  expect(node.raft.status().commitIndex).toBe(4)
 })
 
 test('a removed leader whose heir never takes over steps down after an election timeout', () => {
   const node = serving()
   node.written(change(node, 2, 3))
-  node.acknowledge(id(3), 2)
+  for (const index of [2, 3]) for (const from of ids(2, 3)) node.acknowledge(from, index)
   const effects = node.tick(10)
   expect(node.raft.status()).toMatchObject({ role: 'follower', leader: undefined, currentTerm: 1 })
   // Nobody asked for this transfer, so nobody is told that it failed.
   expect(only(effects, 'transferFailed')).toEqual([])
   expect(only(node.tick(100), 'roleChanged')).toEqual([])
+})
+
+test('a removed leader that can not confirm its removal steps down when its followers fall silent', () => {
+  const node = serving()
+  node.written(change(node, 2, 3))
+  for (const from of ids(2, 3)) node.acknowledge(from, 2)
+  node.tick(10)
+  expect(node.raft.status()).toMatchObject({ role: 'leader', transferTarget: undefined })
+  node.tick(10)
+  expect(node.raft.status()).toMatchObject({ role: 'follower', currentTerm: 1 })
 })
 
 test('a leader whose whole group is replaced leads until the old voters are left, and hands over to a new one', () => {
@@ -75,7 +89,8 @@ test('a leader whose whole group is replaced leads until the old voters are left
   expect(node.raft.status()).toMatchObject({ role: 'leader', configuration: { voters: [3], votersOutgoing: [1, 2] } })
   node.written(left)
   node.acknowledge(id(2), 3)
-  const gone = node.acknowledge(id(3), 3)
+  node.acknowledge(id(3), 3)
+  const gone = node.acknowledge(id(3), 4)
   expect(node.raft.status()).toMatchObject({ configuration: { voters: [3], retired: [1, 2] }, transferTarget: 3 })
   expect(timeoutsOf(gone)).toMatchObject([{ to: 3 }])
 })

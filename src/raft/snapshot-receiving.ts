@@ -1,6 +1,6 @@
 import { assert, type NodeId } from '../base/index.ts'
 import { applyCommitted, commitTo } from './commit.ts'
-import { adoptConfiguration } from './configuration-in-force.ts'
+import { installConfiguration } from './configuration-in-force.ts'
 import type { Core } from './core.ts'
 import { higher } from './positions.ts'
 import { hearLeader } from './roles.ts'
@@ -55,9 +55,11 @@ export function onChunkStored(core: Core, event: Extract<RaftEvent, { kind: 'chu
 
 /** The state machine and the log on disk begin at the snapshot; so they do here (Figure 13, rules 7 and 8). */
 export function onSnapshotInstalled(core: Core, snapshot: SnapshotPosition, configuration: Configuration): void {
-  const { installing, lastApplied } = core
+  const { installing } = core
   assert(installing !== undefined && isSame(installing.snapshot, snapshot), 'what was asked for is installed')
   core.installing = undefined
+  // Before lastApplied moves: up to there the configuration before was in force.
+  installConfiguration(core, configuration)
   core.log.beginAfter(snapshot)
   core.durability.beginAfter(snapshot.index)
   core.commitIndex = snapshot.index
@@ -65,7 +67,6 @@ export function onSnapshotInstalled(core: Core, snapshot: SnapshotPosition, conf
   // It is committed, so every leader of this term or a later one holds it (§5.4); and it is durable.
   core.matchedIndex = snapshot.index
   core.promisedIndex = snapshot.index
-  adoptConfiguration(core, configuration, lastApplied)
   if (core.leader === undefined) return
   respond(core, core.leader, snapshot, installing.snapshotId, 0, 'installed')
 }

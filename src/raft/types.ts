@@ -277,15 +277,20 @@ export type RaftEffect =
   /**
    * An entry with a new configuration was applied: from here on it is in force. Comes in its place among `apply`, behind
    * its entry. The context is empty when the leader made the change by itself (a joint configuration left, a doubtful
-   * node rebuilt): then what the shell knew before still holds.
+   * node rebuilt, a change confirmed): then what the shell knew before still holds.
    */
   | {
       readonly kind: 'configurationChanged'
       readonly configuration: Configuration
       readonly context: Uint8Array
       readonly index: LogIndex
+      /**
+       * It is the one that was in force already, so a quorum of it knows that durably: the change is done. Only now may
+       * nodes that it removed be switched off.
+       */
+      readonly confirmed: boolean
     }
-  /** The change was appended at `index`. A joint one is completed by the leader itself. */
+  /** The change was appended at `index`. The leader itself completes a joint one, and confirms it when it is in force. */
   | { readonly kind: 'configurationProposed'; readonly index: LogIndex; readonly term: Term }
   | {
       readonly kind: 'configurationRefused'

@@ -18,7 +18,8 @@ import { EntryKind, type LogIndex } from './types.ts'
  * 7. uncommittedBytes is what the uncommitted commands of the leader's term count.
  * 8. A follower never knows more to match its leader than it has.
  * 9. The configuration in force contradicts itself nowhere.
- * 10. Who leads or campaigns has a vote, or hands over because it was removed, and is not in doubt. Who campaigns has applied all it knows to be committed.
+ * 10. Who leads or campaigns has a vote, and is not in doubt; a leader that was removed stays until that is confirmed and
+ *     it has handed over. Who campaigns has applied all it knows to be committed.
  * 11. A leader knows the progress of exactly the other members.
  * 12. Behind what a leader has applied there is one configuration of its own term at most, and none while the log that
  *     it found at its election is not applied.
@@ -38,7 +39,7 @@ export function validate(core: Core): void {
   assert(log.lastTerm <= core.currentTerm, '3: no entry is newer than the term')
   assertConfiguration(core.configuration)
   assert(!core.isConfigurationFresh, '9: what follows from a configuration is done in the step that adopts it')
-  const isLeaving = core.leading?.transfer !== undefined
+  const isLeaving = core.leading?.transfer !== undefined || !core.isConfigurationConfirmed
   assert(core.role === 'follower' || core.isVoter || isLeaving, '10: who leads or campaigns has a vote')
   assert(core.role === 'follower' || !core.isDoubtful, '10: who leads or campaigns is not in doubt')
   assert((core.leading !== undefined) === (core.role === 'leader'), '4: a leader has a leadership, others have none')

@@ -24,7 +24,7 @@ type Objection = NodeNotMemberError | NodeRemovedError | NodeRunsTwiceError | Id
  * Decides which peers may dial us.
  *
  * 1. Members may, with the directory that their id is bound to.
- * 2. Who was removed may not, and hears so.
+ * 2. Who was removed may not, and hears so, once that is confirmed.
  * 3. A stranger may if its log reaches further than what is applied here: members may have come that this node has not
  *    heard of yet, and one of them may be the only one that can tell it. (Thesis §4.1: servers take requests from
  *    servers that are not in their configuration.) Its id is bound to no directory by that.
@@ -60,8 +60,8 @@ export class Admission {
     const { replica, identities, members, self, appliedIndex, conflictWith } = this.#options
     const { nodeId } = node
     if (nodeId === replica.nodeId) return objectionToOwnId(node, self())
-    if (members().isRetired(nodeId)) return new NodeRemovedError(nodeId)
-    const isMember = members().isMember(nodeId)
+    if (members().isDismissed(nodeId)) return new NodeRemovedError(nodeId)
+    const isMember = members().isMember(nodeId) || members().isRetired(nodeId)
     if (!isMember && node.durableIndex <= appliedIndex()) return this.#stranger(nodeId)
     // In this order: whoever is refused must not be remembered as one that was found whole.
     return conflictWith(node) ?? identities.check(node, identities.floorOf(nodeId), isMember)

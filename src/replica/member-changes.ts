@@ -58,7 +58,7 @@ export class MemberChanges {
   }
 
   /**
-   * Resolves when the new members are in force (on this node).
+   * Resolves when the new members are in force, and so many of them know it that nobody who was removed is needed again.
    *
    * @throws MembersRefusedError when nothing was done, NotLeaderError, or MembersOutcomeUnknownError when the leadership
    * is lost while the change is under way
@@ -96,10 +96,10 @@ export class MemberChanges {
     this.#fail(reason === 'notLeader' ? new NotLeaderError(leader) : new MembersRefusedError(reason, nodes))
   }
 
-  /** Other members are in force here. */
-  inForce({ configuration, index }: MemberList): void {
+  /** Other members are in force here, or these are confirmed. */
+  inForce({ configuration, index, confirmed }: MemberList): void {
     const pending = this.#pending
-    if (pending?.index === undefined || index < pending.index || isJoint(configuration)) return
+    if (pending?.index === undefined || index < pending.index || isJoint(configuration) || !confirmed) return
     this.#pending = undefined
     pending.resolve()
   }

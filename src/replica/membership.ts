@@ -1,5 +1,5 @@
 import { assert, type NodeId } from '../base/index.ts'
-import type { RaftEffect, RaftEvent, RaftMessage, RaftStatus } from '../raft/index.ts'
+import { NO_INDEX, type RaftEffect, type RaftEvent, type RaftMessage, type RaftStatus } from '../raft/index.ts'
 import {
   type Connection,
   type Endpoint,
@@ -173,13 +173,14 @@ export class Membership {
   inForce(members: MemberList): void {
     const { logger } = this.#options.replica
     const { configuration, index, forcedBecause } = members
+    const isNew = index !== this.#members.index
     this.#members = members
-    logger.info({ ...configuration, index, forcedBecause }, `the members are ${members.nodeIds.join(', ')}`)
+    if (isNew) logger.info({ ...configuration, index, forcedBecause }, `the members are ${members.nodeIds.join(', ')}`)
     for (const [member, { storeId }] of members.details)
       if (storeId !== undefined && member !== this.#nodeId) this.#identities.bind(member, storeId)
     this.#changes.inForce(members)
     if (this.#state !== 'open') return
-    for (const gone of configuration.retired) this.#links.expel(gone)
+    for (const gone of configuration.retired) if (members.isDismissed(gone)) this.#links.expel(gone)
     this.#dial()
     this.#leaveIfRetired()
   }
@@ -205,7 +206,7 @@ export class Membership {
 
   /** A leader that is removed leads until its followers know that. */
   #leaveIfRetired(): void {
-    if (this.#role !== 'leader' && this.#members.isRetired(this.#nodeId)) this.#options.onRemoved()
+    if (this.#role !== 'leader' && this.#members.isDismissed(this.#nodeId)) this.#options.onRemoved()
   }
 
   #dial(): void {
@@ -216,7 +217,7 @@ export class Membership {
     const isMember = this.#members.isMember(this.#nodeId)
     for (const contact of contacts) {
       const isMissing = !endpoints.has(contact.nodeId) && this.#members.isMember(contact.nodeId)
-      if (isMissing || (!isMember && !this.#members.isRetired(contact.nodeId))) endpoints.set(contact.nodeId, contact)
+      if (isMissing || (!isMember && !this.#members.isDismissed(contact.nodeId))) endpoints.set(contact.nodeId, contact)
     }
     endpoints.delete(this.#nodeId)
     this.#links.dial(endpoints)
@@ -252,5 +253,7 @@ export function bootstrapMembers({ members, join }: ReplicaOptions): MemberList 
 /** The members as of what the state machine has applied: by the directory, or by the configuration when that is new. */
 function initialMembers(options: ReplicaOptions, { configuration, recovered }: RaftStorage): MemberList {
   if (configuration === undefined) return bootstrapMembers(options)
-  return MemberList.from({ ...configuration, index: recovered.lastApplied })
+  const { lastApplied: index } = recovered
+  // As the core begins (raft/core.ts).
+  return MemberList.from({ ...configuration, index, confirmed: index === NO_INDEX })
 }

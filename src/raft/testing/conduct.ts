@@ -59,7 +59,8 @@ export class Conduct {
   ): void {
     if (event.kind === 'receive' && event.message.kind === 'requestVote')
       this.#onRequest(event.message, was, log, effects)
-    if (event.kind === 'receive' && event.message.term < was.currentTerm) {
+    const isFact = event.kind === 'receive' && 'committed' in event.message && event.message.committed !== undefined
+    if (event.kind === 'receive' && event.message.term < was.currentTerm && !isFact) {
       assert(!effects.some((effect) => effect.kind === 'write'), '§5.1: a message of an earlier term changes nothing')
     }
     for (const effect of effects) {

@@ -104,7 +104,7 @@ export function effectLine(effect: RaftEffect): string | undefined {
     case 'serving':
       return `serves t${effect.term}`
     case 'configurationChanged':
-      return `has members ${configurationText(effect.configuration)}`
+      return `${effect.confirmed ? 'confirms' : 'has'} members ${configurationText(effect.configuration)}`
     case 'configurationProposed':
       return `proposes members at ${effect.index}`
     case 'configurationRefused':

@@ -26,6 +26,7 @@ function complaints(...chain: readonly Configuration[]): readonly string[] {
       configuration: each,
       context: new Uint8Array(0),
       index: (at + 1) as LogIndex,
+      confirmed: false,
     })
   }
   return said
@@ -56,6 +57,7 @@ test('a learner that is being rebuilt counts as the voter that it will soon be a
     configuration: { ...configuration([2, 3, 4]), learners: rebuilding, rebuilding },
     context: new Uint8Array(0),
     index: 1 as LogIndex,
+    confirmed: false,
   })
   expect(configurations.inForce).toEqual([[2, 3, 4]])
   expect(configurations.all).toContainEqual([2, 3, 4, 1])

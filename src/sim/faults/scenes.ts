@@ -35,6 +35,7 @@ const SCENES: readonly Scene[] = [
   frozenLeader,
   changesOfTwoLeaders,
   leaderWithoutVote,
+  removalKnownToOne,
   anyAmbush,
   anyAmbush,
 ]
@@ -190,6 +191,21 @@ function leaderWithoutVote(prng: Prng, { nodes }: Cast): readonly Cue[] {
       ambush,
       action: { kind: 'partition', side, oneWay: false, reachable: true, forMs: prng.between(1_500, 4_000) },
     },
+  ]
+}
+
+/**
+ * A leader is removed, and cut off when it alone knows that this is committed. Its operator switches it off when it says
+ * that it is done; and another machine is lost, which is one of those that count then.
+ */
+function removalKnownToOne(prng: Prng, { nodes }: Cast): readonly Cue[] {
+  const removedAtMs = prng.between(2_000, 2_500)
+  const lossAtMs = removedAtMs + prng.between(300, 2_400)
+  return [
+    ...(nodes === 3 ? [{ atMs: 0, action: { kind: 'addMember', forced: false, forMs: 2_000 } } as const] : []),
+    { atMs: removedAtMs, action: { kind: 'removeMember', target: 'leader', forMs: 2_000 } },
+    { atMs: 0, ambush: { moment: 'removed', nth: 1, afterMs: 0 }, action: alone('subject', 3_000) },
+    { atMs: lossAtMs, action: { kind: 'replaceMember', target: prng.between(1, nodes), forMs: 6_000 } },
   ]
 }
 

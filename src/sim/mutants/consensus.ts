@@ -146,14 +146,21 @@ export const CONSENSUS_MUTANTS: readonly Mutant[] = [
     "  if (isChangePending(core, leading)) return refused('changePending')\n",
     '',
   ),
+  mutant(
+    'change-done-unconfirmed',
+    'a change of the members is called done when the leader alone knows that it is committed',
+    'src/replica/member-changes.ts',
+    ' || isJoint(configuration) || !confirmed) return',
+    ' || isJoint(configuration)) return',
+  ),
   {
     name: 'removed-leader-counts-itself',
     mistake: 'a leader that was removed goes on to lead, and takes its own disk for that of a voter',
     edits: [
       {
         file: 'src/raft/configuration-change.ts',
-        find: '  if (!core.isVoter) leave(core, leading)\n  else if',
-        replace: '  if',
+        find: '    if (!core.isVoter) leave(core, leading)\n',
+        replace: '',
       },
       {
         file: 'src/raft/commit.ts',
