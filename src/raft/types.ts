@@ -316,7 +316,7 @@ export type RaftEffect =
    * `snapshotInstalled`. Writes asked for earlier come before it; entries handed to `apply` earlier are part of it.
    */
   | { readonly kind: 'installSnapshot'; readonly snapshot: SnapshotPosition; readonly snapshotId: number }
-  /** This node's log is whole again and its vote counts: forget durably that it was in doubt. */
+  /** This node's log is whole again, and it may have a vote: forget durably that it was in doubt. */
   | { readonly kind: 'doubtCleared' }
   | {
       readonly kind: 'readRefused'
