@@ -14,6 +14,7 @@ import {
   type Position,
   RECORD_HEAD_BYTES,
   recordSize,
+  SEGMENT_HEADER_BYTES,
 } from './format.ts'
 import { type Segment, type Store, segmentName, segmentPath } from './segment.ts'
 
@@ -125,7 +126,15 @@ export class LogReader {
     }
   }
 
+  /** Nobody ever writes between the header and the first batch. What stands there is missing where it belongs. */
+  #checkGap(segment: Segment, bytes: Buffer): void {
+    if (isBlank(bytes, SEGMENT_HEADER_BYTES, DATA_OFFSET)) return
+    const at = bytes.findIndex((byte, offset) => offset >= SEGMENT_HEADER_BYTES && byte !== 0)
+    throw this.#damage(segment, at, 'bytes where nothing is ever written, so a write went astray')
+  }
+
   #scan(segment: Segment, bytes: Buffer): Scan {
+    this.#checkGap(segment, bytes)
     let at = DATA_OFFSET
     let bad = at
     let batches = 0

@@ -156,6 +156,19 @@ test.each([0, 1, 300])('a write of %i bytes that went astray over the newest bat
   }
 })
 
+test('a write that went astray between the header and the first batch is refused: it is missing where it belongs', async () => {
+  const { disk, at } = await killedLog('newest')
+  for (let offset = SEGMENT_HEADER_BYTES; offset < DATA_OFFSET; offset += 61) {
+    const harmed = disk.crash(() => 0)
+    const content = disk.contentOf(PATH)
+    const strayed = Buffer.from(content.subarray(at))
+    content.fill(0, at)
+    strayed.copy(content, offset)
+    harmed.overwrite(PATH, content)
+    expect(await opened(harmed), `at ${offset}`).toMatchObject({ code: 'WAL_DAMAGED' })
+  }
+})
+
 test.each([
   ['the mark', 0],
   ['the record', MARK_BYTES],
