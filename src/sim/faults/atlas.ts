@@ -75,7 +75,9 @@ export class FaultAtlas {
       if (since === undefined) continue
       const status = node.incarnation > since ? node.server?.replica.status().raft : undefined
       // What looked like a torn end was cut off without a word: only who has caught up again has all that it promised.
-      const isWell = status !== undefined && !status.doubtful && status.commitIndex >= this.#promised(node.nodeId)
+      const hasAll = status !== undefined && !status.doubtful && status.commitIndex >= this.#promised(node.nodeId)
+      // A write that is to go astray goes at some time: the process that was meant need not be the one that writes it.
+      const isWell = hasAll && node.disk.misdirectBy === undefined
       if (isWell || (since === Number.POSITIVE_INFINITY && !voters.has(node.nodeId))) this.#damaged.delete(node.nodeId)
     }
   }
