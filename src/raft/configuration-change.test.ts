@@ -112,20 +112,27 @@ test('whoever has the entry that confirms a change has it on its disk that the c
   const two = { ...simpleConfiguration(ids(1, 2)), retired: ids(3) }
   const first = append({ prevLogIndex: at(1), prevLogTerm: term(1) })
   node.receive({ ...first, entries: [configurationEntry(2, 1, two)], leaderCommit: at(1) })
-  const [write] = writesOf(
+  const write = writesOf(
     node.receive({ ...first, prevLogIndex: at(2), entries: [configurationEntry(3, 1, two)], leaderCommit: at(2) }),
-  )
+  ).at(-1)
   expect(write).toMatchObject({ hardState: { commitIndex: 2 }, entries: [{ index: 3 }] })
 })
 
-test('a leader that begins with a snapshot confirms its configuration, since it can not tell whether that was done', () => {
-  const recovered = { ...recoveredLog([1, 1, 1]), lastApplied: at(3) }
-  const node = new OneNode(recovered, { configuration: simpleConfiguration(ids(1, 2, 3)) })
+test('a new leader confirms what its predecessor had committed and not confirmed', () => {
+  const two = { ...simpleConfiguration(ids(1, 2)), retired: ids(3) }
+  const node = new OneNode()
+  node.written(node.receive(append({ entries: [configurationEntry(1, 1, two)] })))
   const won = node.becomeLeader()
-  expect(node.raft.status()).toMatchObject({ changePending: true, lastIndex: 4 })
+  const [noop] = appendsOf(won, id(2)).at(-1)!.entries
   commit(node, won, 2)
-  expect(node.raft.status()).toMatchObject({ changePending: true, lastIndex: 5 })
-  expect(refusalOf(change(node, [1, 2]))).toMatchObject({ reason: 'changePending' })
+  expect(node.raft.status()).toMatchObject({ configuration: two, changePending: true, lastIndex: noop!.index + 1 })
+})
+
+test('the same members at other addresses are a change like any other, and confirmed like any other', () => {
+  const node = serving()
+  const applied = commit(node, change(node, [1, 2, 3], [], true), 2)
+  expect(only(applied, 'configurationChanged')).toMatchObject([{ index: 2, confirmed: false }])
+  expect(only(commit(node, applied, 2), 'configurationChanged')).toMatchObject([{ index: 3, confirmed: true }])
 })
 
 test('a configuration comes in its place among what is applied: behind its own entry, before the next', () => {

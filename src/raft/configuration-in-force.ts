@@ -9,19 +9,22 @@ import type { Configuration, LogIndex } from './types.ts'
 // a leader that is none any more) happens when the step ends, in configuration-change.ts: the step is in the midst of
 // something else.
 
-/** The entry of a configuration was applied. The same one again confirms it (configuration-change.ts, rule 4). */
+/**
+ * The entry of a configuration was applied. The same one again confirms it (configuration-change.ts, rule 4), unless the
+ * shell has something new to say with it.
+ */
 export function applyConfiguration(core: Core, { configuration, context }: ConfigurationData, index: LogIndex): void {
   const before = core.configuration
-  const confirmed = sameConfiguration(configuration, before)
+  const confirmed = context.length === 0 && sameConfiguration(configuration, before)
   core.outbox.emit({ kind: 'configurationChanged', configuration, context, index, confirmed })
   adopt(core, configuration, confirmed)
   clearDoubt(core, before, offset(index, -1))
 }
 
-/** A configuration came with a snapshot, which does not say whether it was confirmed. */
+/** A configuration came with a snapshot: snapshots are taken only while it is confirmed. */
 export function installConfiguration(core: Core, configuration: Configuration): void {
   const before = core.configuration
-  adopt(core, configuration, false)
+  adopt(core, configuration, true)
   // When it is another, one that follows on the one before is part of the snapshot.
   if (!sameConfiguration(configuration, before)) clearDoubt(core, before, core.lastApplied)
 }

@@ -36,7 +36,7 @@ export class Core {
   /** The one that is in force: of the last configuration entry that was applied (configuration-in-force.ts). */
   configuration: Configuration
   /** A quorum of it knows durably that it is in force (configuration-change.ts, rule 4). */
-  isConfigurationConfirmed: boolean
+  isConfigurationConfirmed = true
   /** It was replaced in this step; what follows from it is still to be done. */
   isConfigurationFresh = false
 
@@ -67,6 +67,8 @@ export class Core {
 
   /** A part of the log or the vote was lost: this node does not count (doubt.ts). */
   isDoubtful: boolean
+  /** The doubt is over, but a crash could still bring it back: that it was there is being forgotten on disk. */
+  isForgettingDoubt = false
   /** An index at or behind all that was committed when the doubt began, once a leader has told it. */
   doubtFloor: LogIndex | undefined = undefined
   /** How a leader is asked for it. */
@@ -92,8 +94,6 @@ export class Core {
     this.nodeId = options.nodeId
     assertConfiguration(options.configuration)
     this.configuration = options.configuration
-    // Everybody begins with the same one. Of a later one a snapshot does not tell.
-    this.isConfigurationConfirmed = recovered.lastApplied === NO_INDEX
     this.log = new Log(recovered)
     this.durability = new Durability(recovered.lastIndex)
     this.#random = new Prng(options.seed)

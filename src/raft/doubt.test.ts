@@ -39,7 +39,9 @@ function receive(node: OneNode, prevLogIndex: number, ...entries: readonly Entry
   const leaderCommit = at(prevLogIndex + entries.length)
   const prevLogTerm = term(prevLogIndex === 0 ? 0 : 1)
   const effects = node.receive(append({ prevLogIndex: at(prevLogIndex), prevLogTerm, entries, leaderCommit }))
-  return [...effects, ...node.written(effects)]
+  effects.push(...node.written(effects))
+  if (only(effects, 'forgetDoubt').length > 0) node.step({ kind: 'doubtForgotten' })
+  return effects
 }
 
 /** The leader tells that `index` was committed when it was asked. */
@@ -100,7 +102,7 @@ test.each([
   receive(node, 2, configurationEntry(3, demoted))
   expect(node.raft.status().doubtful).toBe(true)
   const effects = receive(node, 3, configurationEntry(4, next))
-  expect(only(effects, 'doubtCleared')).toHaveLength(1)
+  expect(only(effects, 'forgetDoubt')).toHaveLength(1)
   expect(node.raft.status().doubtful).toBe(false)
   receive(node, 4, configurationEntry(5, THREE))
   expect(only(node.tick(100), 'roleChanged').length).toBeGreaterThan(0)
@@ -125,8 +127,55 @@ test.each([
     receivedBytes: 100,
     complete: true,
   })
-  node.step({ kind: 'snapshotInstalled', snapshot, configuration })
-  expect(node.raft.status()).toMatchObject({ lastApplied: 10, doubtful: isDoubtful })
+  const effects = node.step({ kind: 'snapshotInstalled', snapshot, configuration })
+  expect(node.raft.status().lastApplied).toBe(10)
+  expect(only(effects, 'forgetDoubt')).toHaveLength(isDoubtful ? 0 : 1)
+})
+
+test('a snapshot with another configuration does not end the doubt of a node that is behind the doubt floor', () => {
+  const node = doubtful()
+  receive(node, 0, entriesOf([1])[0]!, configurationEntry(2, demoted))
+  tellFloor(node, 5)
+  const snapshot = snapshotAt(10, 1)
+  node.receive(chunk({ snapshot }))
+  node.step({
+    kind: 'chunkStored',
+    from: id(2),
+    term: term(1),
+    snapshot,
+    snapshotId: 7,
+    receivedBytes: 100,
+    complete: true,
+  })
+  const configuration = { ...demoted, learners: ids(1, 4) }
+  expect(only(node.step({ kind: 'snapshotInstalled', snapshot, configuration }), 'forgetDoubt')).toEqual([])
+  // What follows on that one was committed after the doubt began.
+  expect(only(receive(node, 10, configurationEntry(11, configuration)), 'forgetDoubt')).toHaveLength(1)
+})
+
+test('a node counts again only when its disk has forgotten the doubt: a crash before would bring it back', () => {
+  const node = doubtful()
+  receive(node, 0, entriesOf([1])[0]!)
+  tellFloor(node, 1)
+  const step = (index: number, configuration: Configuration): RaftEffect[] => {
+    const entries = [configurationEntry(index, configuration)]
+    const leaderCommit = at(index)
+    return node.receive(append({ prevLogIndex: at(index - 1), prevLogTerm: term(1), entries, leaderCommit }))
+  }
+  node.written(step(2, demoted))
+  const effects = step(3, demoted)
+  expect(only(effects, 'forgetDoubt')).toHaveLength(1)
+  expect(writesOf(effects).flatMap(({ unlocks }) => unlocks)).toMatchObject([{ success: true, doubtful: true }])
+  node.written(effects)
+  // It is asked for once, whatever comes meanwhile, and the node does not count meanwhile.
+  const promoted = step(4, THREE)
+  expect(only(promoted, 'forgetDoubt')).toEqual([])
+  node.written(promoted)
+  expect(only(node.tick(200), 'roleChanged')).toEqual([])
+  node.step({ kind: 'doubtForgotten' })
+  expect(sentOf(node.receive(append({ prevLogIndex: at(4), prevLogTerm: term(1) })))).toMatchObject([
+    { success: true, doubtful: false },
+  ])
 })
 
 test('the end of an earlier doubt, which the leader sends once more, does not end this one', () => {

@@ -1,3 +1,4 @@
+import { assert } from '../base/index.ts'
 import { isVoterIn } from './configuration.ts'
 import type { Core } from './core.ts'
 import type { Configuration, LogIndex, ReadIndexResponse } from './types.ts'
@@ -57,8 +58,16 @@ export function noteDoubtFloor(core: Core, response: ReadIndexResponse): void {
  * @param lastIndexBefore the configuration is behind it
  */
 export function clearDoubt(core: Core, before: Configuration, lastIndexBefore: LogIndex): void {
-  if (!core.isDoubtful || core.doubtFloor === undefined || lastIndexBefore < core.doubtFloor) return
+  if (!core.isDoubtful || core.isForgettingDoubt || core.doubtFloor === undefined) return
+  if (lastIndexBefore < core.doubtFloor) return
   if (isVoterIn(before, core.nodeId)) return
+  core.isForgettingDoubt = true
+  core.outbox.emit({ kind: 'forgetDoubt' })
+}
+
+/** The disk does not say any more that this node is in doubt. Only now it counts: a crash before would bring the doubt back. */
+export function onDoubtForgotten(core: Core): void {
+  assert(core.isForgettingDoubt, 'what was asked for is done')
+  core.isForgettingDoubt = false
   core.isDoubtful = false
-  core.outbox.emit({ kind: 'doubtCleared' })
 }

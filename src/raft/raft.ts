@@ -3,7 +3,7 @@ import { applyCommitted, onLoadedForApply } from './commit.ts'
 import { onCompact } from './compaction.ts'
 import { onChangeConfiguration, settleConfiguration } from './configuration-change.ts'
 import { Core } from './core.ts'
-import { tickDoubt } from './doubt.ts'
+import { onDoubtForgotten, tickDoubt } from './doubt.ts'
 import {
   meetHigherTerm,
   onHardStateDurable,
@@ -112,6 +112,9 @@ export class Raft {
         break
       case 'snapshotRejected':
         onSnapshotRejected(core, event.snapshot)
+        break
+      case 'doubtForgotten':
+        onDoubtForgotten(core)
         break
       default:
         unreachable(event)

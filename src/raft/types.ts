@@ -249,6 +249,8 @@ export type RaftEvent =
     }
   /** `installSnapshot` could not be done: nothing changed on disk. */
   | { readonly kind: 'snapshotRejected'; readonly snapshot: SnapshotPosition }
+  /** What `forgetDoubt` asked for is durable. */
+  | { readonly kind: 'doubtForgotten' }
 
 // ----------------------------------------------------------------- effects
 
@@ -316,8 +318,8 @@ export type RaftEffect =
    * `snapshotInstalled`. Writes asked for earlier come before it; entries handed to `apply` earlier are part of it.
    */
   | { readonly kind: 'installSnapshot'; readonly snapshot: SnapshotPosition; readonly snapshotId: number }
-  /** This node's log is whole again, and it may have a vote: forget durably that it was in doubt. */
-  | { readonly kind: 'doubtCleared' }
+  /** This node's log is whole again: durably forget that it was in doubt, then answer with `doubtForgotten`. */
+  | { readonly kind: 'forgetDoubt' }
   | {
       readonly kind: 'readRefused'
       readonly readId: ReadId

@@ -126,6 +126,11 @@ export class Applier {
     if (news && this.#handler !== undefined) this.#call((handler) => handler.following(leader))
   }
 
+  /** True while the members as of the last entry that was applied are confirmed. */
+  get isConfirmed(): boolean {
+    return this.#members.confirmed
+  }
+
   /** Freezes the state machine as of the last entry that it has applied. Never from within `apply`. */
   freeze(): FrozenAt {
     assert(this.#handler !== undefined, 'what is frozen was started')

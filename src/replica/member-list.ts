@@ -6,73 +6,92 @@ import {
   type LogIndex,
   membersOf,
   NO_INDEX,
+  sameConfiguration,
   simpleConfiguration,
 } from '../raft/index.ts'
 import type { Endpoint } from '../transport/index.ts'
-import { decodeMemberContext, encodeMemberContext, type MemberDetails } from './member-context.ts'
+import { decodeMemberContext, encodeMemberContext, type MemberContext, type MemberDetails } from './member-context.ts'
 import type { Member } from './options.ts'
 
 /** A configuration that came in force, as the core tells it. */
 export interface ConfigurationInForce extends ConfigurationData {
   readonly index: LogIndex
-  /** A quorum of it knows durably that it is in force. False unless it says so. */
-  readonly confirmed?: boolean
+}
+
+interface Fields {
+  readonly configuration: Configuration
+  readonly index: LogIndex
+  readonly confirmed: boolean
+  readonly dismissed: readonly NodeId[]
+  readonly details: ReadonlyMap<NodeId, MemberDetails>
+  readonly forcedBecause: string | undefined
 }
 
 /** Who takes part, and where they are reached, from one entry of the log to the next. Immutable. */
-export class MemberList {
+export class MemberList implements Fields {
   readonly configuration: Configuration
   /** The entry that put it in force; 0 for what the group began with. */
   readonly index: LogIndex
-  /** A quorum of these members knows durably that they are in force: whoever they replaced is needed no more. */
+  /** A quorum of these members knows durably that they are in force. */
   readonly confirmed: boolean
+  /** Those who were removed, and whom nobody needs any more. Before, some who stay may not know, and may need their word. */
+  readonly dismissed: readonly NodeId[]
   readonly details: ReadonlyMap<NodeId, MemberDetails>
   /** Why the safeguards were left out when these members were chosen; undefined when they were not. */
   readonly forcedBecause: string | undefined
 
-  private constructor(
-    configuration: Configuration,
-    index: LogIndex,
-    confirmed: boolean,
-    details: ReadonlyMap<NodeId, MemberDetails>,
-    forcedBecause: string | undefined,
-  ) {
+  private constructor({ configuration, index, confirmed, dismissed, details, forcedBecause }: Fields) {
     this.configuration = configuration
     this.index = index
     this.confirmed = confirmed
-    this.details = details
+    this.dismissed = dismissed
+    this.details = detailsOf(membersOf(configuration), details)
     this.forcedBecause = forcedBecause
   }
 
   /** What a group begins with: everybody votes. */
   static bootstrap(members: readonly Member[]): MemberList {
     const details = new Map(members.map(({ nodeId, host, port }) => [nodeId, { host, port, storeId: undefined }]))
-    return new MemberList(simpleConfiguration(members.map(({ nodeId }) => nodeId)), NO_INDEX, true, details, undefined)
+    return MemberList.#confirmed(simpleConfiguration(members.map(({ nodeId }) => nodeId)), NO_INDEX, { details })
   }
 
   /** What a node has that waits to be added. */
   static empty(): MemberList {
-    return new MemberList(EMPTY_CONFIGURATION, NO_INDEX, true, new Map(), undefined)
+    return MemberList.#confirmed(EMPTY_CONFIGURATION, NO_INDEX)
   }
 
-  /** Reads what `data` wrote. @throws ReplicaLogMalformedError */
-  static from(inForce: ConfigurationInForce): MemberList {
-    return MemberList.empty().next(inForce)
+  /** Reads what `data` wrote for a snapshot. @throws ReplicaLogMalformedError */
+  static from({ configuration, context, index }: ConfigurationInForce): MemberList {
+    return MemberList.#confirmed(configuration, index, context.length === 0 ? {} : decodeMemberContext(context))
+  }
+
+  static #confirmed(configuration: Configuration, index: LogIndex, context: Partial<MemberContext> = {}): MemberList {
+    const { details = new Map(), forcedBecause } = context
+    return new MemberList({
+      configuration,
+      index,
+      confirmed: true,
+      dismissed: configuration.retired,
+      details,
+      forcedBecause,
+    })
   }
 
   /** What follows when `change` comes in force. @throws ReplicaLogMalformedError */
-  next({ configuration, context, index, confirmed = false }: ConfigurationInForce): MemberList {
+  next({ configuration, context, index }: ConfigurationInForce): MemberList {
     // Without a context the leader made the change by itself, and knew no more than was known before.
     const isByItself = context.length === 0
     const { details, forcedBecause } = isByItself ? this : decodeMemberContext(context)
-    const version = isByItself && confirmed ? this.index : index
-    return new MemberList(
+    const confirmed = isByItself && sameConfiguration(configuration, this.configuration)
+    return new MemberList({
       configuration,
-      version,
+      index: confirmed ? this.index : index,
       confirmed,
-      detailsOf(membersOf(configuration), details),
+      // Only a leader that has applied the configuration before proposes the next one: a quorum has it, and knows that.
+      dismissed: this.configuration.retired,
+      details,
       forcedBecause,
-    )
+    })
   }
 
   /** For snapshots and checkpoints: all of it but the index. */
@@ -95,9 +114,9 @@ export class MemberList {
     return this.configuration.retired.includes(nodeId)
   }
 
-  /** It was removed, and nobody needs it any more. Before, some of those who stay may not know, and may need its word. */
+  /** It was removed, and nobody needs it any more. */
   isDismissed(nodeId: NodeId): boolean {
-    return this.confirmed && this.isRetired(nodeId)
+    return this.dismissed.includes(nodeId)
   }
 
   /** `host:port`, or undefined for who is no member. */

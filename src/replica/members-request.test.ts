@@ -102,7 +102,9 @@ describe('the list of members', () => {
       ]),
       forcedBecause: 'weil es brennt',
     })
-    const list = three.next({ configuration: simpleConfiguration([id(1), id(65_535)]), context, index: 9 as LogIndex })
+    const entry = { configuration: simpleConfiguration([id(1), id(65_535)]), index: 9 as LogIndex }
+    // As a snapshot is taken: behind the entry that confirms it.
+    const list = three.next({ ...entry, context }).next({ ...entry, context: NO_CONTEXT })
     const { configuration, context: again } = list.data
     expect(MemberList.from({ configuration, context: again, index: list.index })).toEqual(list)
     expect(list.addressOf(id(1))).toBe('[fe80::1]:65535')

@@ -271,3 +271,22 @@ test('five voters become three others in one joint change', async () => {
   ;(await fleet.leader()).propose('three')
   await eventually('applied', () => fleet.nodes.get(id(6))!.recorder.applied.includes('three'))
 })
+
+test('a node that was removed while it was away is told so by members that restarted from snapshots', async () => {
+  await start(3, { segmentBytesMax: 16 * 1024, snapshotEntries: 100, snapshotBytes: 16 * 1024, tailEntries: 20 })
+  await fleet.crash(id(3))
+  const joined = await fleet.join(4, 7004)
+  await fleet.changeMembers({ kind: 'add', ...joined })
+  await fleet.changeMembers({ kind: 'promote', nodeId: id(4), replaces: id(3) })
+  const leader = await fleet.leader()
+  for (let n = 0; n < 300; n++) leader.propose(`p${n}`.padEnd(100, '.'))
+  await fleet.applied(300)
+  for (const { nodeId, replica } of fleet.running) {
+    await eventually('a snapshot', () => replica.status().snapshot !== undefined)
+    await fleet.stop(nodeId)
+    await fleet.start(nodeId)
+  }
+  // It knows nothing of node 4, and neither hears its own removal in the log.
+  await fleet.start(3)
+  await eventually('it is told', () => fleet.nodes.get(id(3))!.replica.status().removed)
+})

@@ -1,5 +1,5 @@
 import { assert, type NodeId } from '../base/index.ts'
-import { NO_INDEX, type RaftEffect, type RaftEvent, type RaftMessage, type RaftStatus } from '../raft/index.ts'
+import type { RaftEffect, RaftEvent, RaftMessage, RaftStatus } from '../raft/index.ts'
 import {
   type Connection,
   type Endpoint,
@@ -180,7 +180,7 @@ export class Membership {
       if (storeId !== undefined && member !== this.#nodeId) this.#identities.bind(member, storeId)
     this.#changes.inForce(members)
     if (this.#state !== 'open') return
-    for (const gone of configuration.retired) if (members.isDismissed(gone)) this.#links.expel(gone)
+    for (const gone of members.dismissed) this.#links.expel(gone)
     this.#dial()
     this.#leaveIfRetired()
   }
@@ -253,7 +253,5 @@ export function bootstrapMembers({ members, join }: ReplicaOptions): MemberList 
 /** The members as of what the state machine has applied: by the directory, or by the configuration when that is new. */
 function initialMembers(options: ReplicaOptions, { configuration, recovered }: RaftStorage): MemberList {
   if (configuration === undefined) return bootstrapMembers(options)
-  const { lastApplied: index } = recovered
-  // As the core begins (raft/core.ts).
-  return MemberList.from({ ...configuration, index, confirmed: index === NO_INDEX })
+  return MemberList.from({ ...configuration, index: recovered.lastApplied })
 }

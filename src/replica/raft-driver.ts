@@ -238,7 +238,7 @@ export class RaftDriver {
       case 'chunkAcknowledged':
       case 'storeChunk':
       case 'installSnapshot':
-      case 'doubtCleared':
+      case 'forgetDoubt':
         this.#options.onSnapshot(effect)
         break
       case 'transferFailed':

@@ -225,12 +225,12 @@ export class RaftStorage {
     await this.#checkpoint(snapshot, true, undefined)
   }
 
-  /** This node's log is whole again: durably forgets that it was in doubt. */
-  clearDoubt(): void {
+  /** This node's log is whole again: forgets that it was in doubt, and calls `done` when that is durable. */
+  clearDoubt(done: () => void = () => {}): void {
     this.#doubtful = false
     const batch = newBatch()
     addRecord(batch, RecordType.doubt, encodeDoubt(false))
-    this.#appendBatch(batch, () => {})
+    this.#appendBatch(batch, done)
   }
 
   /**

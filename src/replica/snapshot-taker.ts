@@ -80,8 +80,10 @@ export class SnapshotTaker {
 
   #isDue(): boolean {
     const { applier, tuning, storage } = this.#options
-    const entries = applier.appliedIndex - this.#indexBefore
+    // Whoever begins with the snapshot takes its members for confirmed (raft/configuration-in-force.ts).
+    if (!applier.isConfirmed) return false
     if (this.#wanted) return true
+    const entries = applier.appliedIndex - this.#indexBefore
     const bytes = applier.appliedBytes - this.#bytesBefore
     if (bytes < tuning.snapshotBytes && entries < tuning.snapshotEntries) return false
     return bytes >= (storage.snapshots.newest?.fileBytes ?? 0) * WORTH_PART

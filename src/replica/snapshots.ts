@@ -17,7 +17,7 @@ import { SnapshotTaker } from './snapshot-taker.ts'
 /** What the core asks of snapshots. */
 export type SnapshotEffect = Extract<
   RaftEffect,
-  { kind: 'sendSnapshot' | 'chunkAcknowledged' | 'storeChunk' | 'installSnapshot' | 'doubtCleared' }
+  { kind: 'sendSnapshot' | 'chunkAcknowledged' | 'storeChunk' | 'installSnapshot' | 'forgetDoubt' }
 >
 
 export interface SnapshotsOptions {
@@ -129,9 +129,11 @@ export class Snapshots {
       case 'installSnapshot':
         this.#replacing = this.#replacing.then(() => this.#install(effect.snapshot, effect.snapshotId))
         break
-      case 'doubtCleared':
-        this.#options.logger.info({}, "this node's log is whole again: it counts as before")
-        this.#options.storage.clearDoubt()
+      case 'forgetDoubt':
+        this.#options.storage.clearDoubt(() => {
+          this.#options.logger.info({}, "this node's log is whole again: it counts as before")
+          this.#options.enqueue({ kind: 'doubtForgotten' })
+        })
         break
     }
   }

@@ -59,7 +59,8 @@ export class Conduct {
   ): void {
     if (event.kind === 'receive' && event.message.kind === 'requestVote')
       this.#onRequest(event.message, was, log, effects)
-    const isFact = event.kind === 'receive' && 'committed' in event.message && event.message.committed !== undefined
+    // A word of a commit is a fact, of whatever term the node is that tells it (election.ts).
+    const isFact = event.kind === 'receive' && 'committed' in event.message && is.commitIndex > was.commitIndex
     if (event.kind === 'receive' && event.message.term < was.currentTerm && !isFact) {
       assert(!effects.some((effect) => effect.kind === 'write'), '§5.1: a message of an earlier term changes nothing')
     }

@@ -70,9 +70,11 @@ export class ModelSnapshots {
 
   /** Freezes the state machine as it is now. `tail` entries of the log will be kept. */
   take(tail: number): void {
-    const { appliedCount, world, disk, configuration } = this.#node
+    const { appliedCount, world, disk, configuration, isConfirmed } = this.#node
     const index = appliedCount as LogIndex
     if (this.#taking !== undefined || index <= (disk.snapshot?.position.index ?? 0)) return
+    // As the shell does it: whoever begins with a snapshot takes its configuration for confirmed.
+    if (!isConfirmed) return
     const state = world.checks.committed.slice(0, index)
     const position = { index, term: state.at(-1)!.term }
     const snapshot = world.addSnapshot({ position, configuration, state })

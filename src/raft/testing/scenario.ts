@@ -160,7 +160,8 @@ export class Scenario {
   #keepUp(): void {
     for (const node of this.#mustWorld().nodes) {
       if (node.raft === undefined || this.#held.has(node.id)) continue
-      while (node.pendingWrites.length > 0) node.completeWrites(node.pendingWrites.length)
+      do node.completeWrites(node.pendingWrites.length)
+      while (node.pendingWrites.length > 0)
       while (node.loads.length > 0) node.completeLoad(0, 1000, false)
       node.snapshots.settle(false)
     }

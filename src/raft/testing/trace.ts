@@ -119,7 +119,7 @@ export function effectLine(effect: RaftEffect): string | undefined {
       return `refuses read ${effect.readId}: ${effect.reason}`
     case 'transferFailed':
       return `could not hand over: ${effect.reason}`
-    case 'doubtCleared':
+    case 'forgetDoubt':
       return 'is in doubt no more'
     case 'sendSnapshot':
       return `sends a snapshot to ${effect.to}`

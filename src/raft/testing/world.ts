@@ -37,6 +37,8 @@ export class WorldNode {
   conduct: Conduct | undefined
   readonly snapshots = new ModelSnapshots(this)
   configuration: Configuration
+  /** The configuration was confirmed: a snapshot may be taken with it. */
+  isConfirmed = true
   /** The log in memory, as its writes describe it. What is compacted stays here, for the checks. */
   log: Entry[] = []
   pendingWrites: WriteEffect[] = []
@@ -49,7 +51,9 @@ export class WorldNode {
 
   readonly #bootstrap: Configuration
   /** The doubt is over when this write is durable. */
-  #clearingWrite: WriteEffect | undefined
+  /** That this node was in doubt is being forgotten on disk, behind this write. */
+  #forgetsDoubt = false
+  #forgettingBehind: WriteEffect | undefined
 
   constructor(world: World, id: NodeId, bootstrap: Configuration) {
     this.world = world
@@ -66,6 +70,7 @@ export class WorldNode {
     this.log = [...this.disk.entries]
     this.appliedCount = recovered.lastApplied
     this.configuration = this.disk.snapshot?.configuration ?? this.#bootstrap
+    this.isConfirmed = true
     const seed = this.world.seed * 1000 + this.id * 100 + this.#runs
     const firstReadKey = (this.#runs * 1_000_000) as ReadKey
     const { configuration } = this
@@ -82,7 +87,8 @@ export class WorldNode {
     this.pendingWrites = []
     this.completedWrites = []
     this.loads = []
-    this.#clearingWrite = undefined
+    this.#forgetsDoubt = false
+    this.#forgettingBehind = undefined
     this.snapshots.forget()
     this.disk.loseIncoming(recordsKept)
     this.commitIndex = 0
@@ -112,11 +118,20 @@ export class WorldNode {
     for (const write of done) {
       this.disk.apply(write)
       this.completedWrites.push(write)
-      if (write === this.#clearingWrite) this.disk.isDoubtful = false
+      if (write === this.#forgettingBehind) this.#forgettingBehind = undefined
       for (const message of write.unlocks) this.send(message)
     }
     const last = done.at(-1)
     if (last !== undefined) this.step({ kind: 'written', writeId: last.writeId, term: last.term })
+    this.forgetDoubt()
+  }
+
+  /** The disk gets round to it, when all that was asked for earlier is done. */
+  forgetDoubt(): void {
+    if (!this.#forgetsDoubt || this.#forgettingBehind !== undefined) return
+    this.#forgetsDoubt = false
+    this.disk.isDoubtful = false
+    this.step({ kind: 'doubtForgotten' })
   }
 
   /** Answers a load with `count` entries at most, as they were when it was asked or, if `late`, as they are now. */
@@ -137,6 +152,7 @@ export class WorldNode {
     this.log = [...snapshot.state]
     this.appliedCount = snapshot.position.index
     this.configuration = snapshot.configuration
+    this.isConfirmed = true
   }
 
   #carryOut(effect: RaftEffect): void {
@@ -191,10 +207,10 @@ export class WorldNode {
       case 'proposalRefused':
         checks.mark(effect.reason)
         break
-      case 'doubtCleared':
+      case 'forgetDoubt':
         // Stored in the same stream as the log, hence behind what was written before.
-        this.#clearingWrite = this.pendingWrites.at(-1)
-        if (this.#clearingWrite === undefined) this.disk.isDoubtful = false
+        this.#forgetsDoubt = true
+        this.#forgettingBehind = this.pendingWrites.at(-1)
         checks.mark('doubtCleared')
         break
       case 'configurationRefused':
@@ -203,6 +219,7 @@ export class WorldNode {
       case 'configurationChanged':
         checks.mark(isJoint(effect.configuration) ? 'joint' : 'simple')
         this.configuration = effect.configuration
+        this.isConfirmed = effect.confirmed
         break
       case 'transferFailed':
         checks.mark(`transfer: ${effect.reason}`)

@@ -172,7 +172,7 @@ test.each([
     expect(all.slice(0, -1)).toEqual(
       compacted ? [...texts(1, 21, 30), ...texts(2, 31, 69)] : [...texts(1, 1, 30), ...texts(2, 31, 49)],
     )
-    expect(after.last.index).toBe(before.last.index + 2)
+    expect(after.last.index).toBe(before.last.index + 3)
     let unfinished = 0
     const steps = await crashEverywhere(begin, force, async (disk, isDone) => {
       const mayStart = !disk.paths.includes(`${DIRECTORY}/recovery.unfinished`)
@@ -183,7 +183,7 @@ test.each([
       const again = await force(disk)
       const hadEnded = isDone || again.before.logDamage === undefined
       expect(again.before.begunFrom).toBe(mayStart ? undefined : `${DIRECTORY}.before-recovery-1`)
-      expect(again.after.last.index).toBe(after.last.index + (hadEnded ? 2 : 0))
+      expect(again.after.last.index).toBe(after.last.index + (hadEnded ? 3 : 0))
       expect(await contents(disk)).toEqual(hadEnded ? [...all, GUARD] : all)
     })
     expect(unfinished).toBeGreaterThan(10)
@@ -209,7 +209,7 @@ test('a recovery that goes on may end anywhere again, and the third time it has 
     async (disk) => {
       const again = await force(disk)
       const hadEnded = again.before.logDamage === undefined
-      expect(again.after.last.index).toBe(after.last.index + (hadEnded ? 2 : 0))
+      expect(again.after.last.index).toBe(after.last.index + (hadEnded ? 3 : 0))
       expect(await contents(disk)).toEqual(hadEnded ? [...all, GUARD] : all)
       expect(again.copy).toBe(`${DIRECTORY}.before-recovery-${hadEnded ? 2 : 1}`)
     },
@@ -230,7 +230,7 @@ test('a disk that gets full amid a recovery loses nothing that the same command 
     const again = await force(disk.kill())
     const hadEnded = again.before.logDamage === undefined
     expect(hadEnded || !isDone).toBe(true)
-    expect(again.after.last.index).toBe(after.last.index + (hadEnded ? 2 : 0))
+    expect(again.after.last.index).toBe(after.last.index + (hadEnded ? 3 : 0))
   }
 })
 
@@ -285,7 +285,7 @@ test('entries that an installed snapshot discarded are not read again behind it'
   rot(disk, 3, 135)
   const { before, after } = await force(disk)
   expect(before.last).toEqual({ index: 134, term: 3 })
-  expect(after.last.index).toBe(136)
+  expect(after.last.index).toBe(137)
   expect(await contents(disk)).toEqual([...texts(3, 101, 134), GUARD])
 })
 
@@ -352,8 +352,8 @@ test('a node that knows of more commits than it has left goes on alone, and its 
   await (await Node.start(disk)).stop()
   const { before, after } = await force(disk)
   expect(before).toMatchObject({ doubtful: true, last: { index: 20 }, committed: 55 })
-  expect(after).toMatchObject({ doubtful: false, last: { index: 22 }, committed: 22 })
+  expect(after).toMatchObject({ doubtful: false, last: { index: 23 }, committed: 23 })
   expect(await contents(disk)).toEqual([GUARD])
   const again = await force(disk)
-  expect(again.after).toMatchObject({ last: { index: 24 }, committed: 24 })
+  expect(again.after).toMatchObject({ last: { index: 26 }, committed: 26 })
 })

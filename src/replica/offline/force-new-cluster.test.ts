@@ -71,7 +71,7 @@ test('a node whose majority is lost leads alone with all that it had, and grows 
   await fleet.stopAll()
   const { before, after } = await force({ payloads: [Buffer.from('guarded')] })
   expect(after.term).toBe(before.term + 1)
-  expect(after.last).toEqual({ index: before.last.index + 2, term: after.term })
+  expect(after.last).toEqual({ index: before.last.index + 3, term: after.term })
   expect(after.members.configuration).toMatchObject({ voters: [2], retired: [1, 3] })
 
   await fleet.start(2)
@@ -138,7 +138,7 @@ test('of a damaged log all that can be read before the damage is kept', async ()
   disk.rot(`${DIRECTORY}/000000000001.wal`, 20_000, 0x10)
   const { before, after } = await force({ payloads: [Buffer.from('guarded')] })
   expect(before.logDamage?.code).toBe('WAL_DAMAGED')
-  expect(after).toMatchObject({ logDamage: undefined, doubtful: false, last: { index: before.last.index + 2 } })
+  expect(after).toMatchObject({ logDamage: undefined, doubtful: false, last: { index: before.last.index + 3 } })
   await fleet.start(2)
   const { applied } = (await fleet.leader()).recorder
   expect(applied.at(-1)).toBe('guarded')
@@ -172,4 +172,22 @@ test('a crash at any step leaves a directory that can be recovered again, with n
   }
   const steps = await crashEverywhere(begin, recover, recoverAgain, { draw: () => 0 })
   expect(steps).toBeGreaterThan(20)
+})
+
+test('a forced node refuses those whom it left from its first moment, also when they live', async () => {
+  const old = await startThree()
+  await propose(old, texts(1))
+  await fleet.stop(SURVIVOR)
+  await force()
+  // On a slow disk nothing that it writes now comes in time.
+  const slow = { delayWrite: (complete: () => void) => void setTimeout(complete, 20) }
+  fleet.disks.set(SURVIVOR, fleet.diskOf(SURVIVOR).kill(slow))
+  await fleet.start(SURVIVOR)
+  const forced = fleet.nodes.get(SURVIVOR)!
+  for (const gone of fleet.running) {
+    if (gone !== forced) await eventually('they stop', () => gone.replica.status().removed)
+  }
+  await eventually('it leads', () => forced.recorder.leads)
+  expect(forced.fatal).toEqual([])
+  expect(forced.replica.members()).toMatchObject({ retired: [1, 3] })
 })

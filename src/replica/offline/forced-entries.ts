@@ -53,10 +53,10 @@ export function forcedWrite(
   payloads: readonly Uint8Array[],
 ): ForcedWrite {
   const term = (Math.max(currentTerm, last.term) + 1) as Term
+  const forced = configuration === undefined ? [] : [configuration, { ...configuration, context: new Uint8Array(0) }]
   const contents = [
-    ...(configuration === undefined
-      ? []
-      : [{ kind: EntryKind.configuration, data: encodeConfiguration(configuration) }]),
+    // Twice: so it is confirmed, and whoever it removed is refused from the beginning.
+    ...forced.map((each) => ({ kind: EntryKind.configuration, data: encodeConfiguration(each) })),
     ...payloads.map((data) => ({ kind: EntryKind.command, data })),
   ]
   const entries = contents.map((content, at): Entry => ({ term, index: (last.index + 1 + at) as LogIndex, ...content }))

@@ -24,7 +24,7 @@ export class RaftMarks {
         return this.#world.mark(`transfer failed: ${effect.reason}`)
       case 'installSnapshot':
         return this.#world.mark('snapshot installed')
-      case 'doubtCleared':
+      case 'forgetDoubt':
         return this.#world.mark('doubtful node rebuilt')
       case 'configurationRefused':
         return this.#world.mark(`change refused: ${effect.reason}`)
