@@ -354,7 +354,7 @@ export type ConfigurationRefusal =
   | 'notLeader'
   /** The leader's no-op is not applied yet: an earlier leader's change might be uncommitted (Ongaro's mail of 2015). */
   | 'notServing'
-  /** Another change is not applied yet, or a joint configuration is not left yet. */
+  /** Another change is not applied or not confirmed yet, or a joint configuration is not left yet. */
   | 'changePending'
   | 'transferring'
   /** The target names a node twice, or no voter. */
@@ -432,7 +432,7 @@ export interface RaftStatus {
   /** The log begins after this entry. */
   readonly baseIndex: LogIndex
   readonly configuration: Configuration
-  /** Only on the leader: a change is not applied yet, or a joint configuration not left, so no other is taken. */
+  /** Only on the leader: a change is not applied or not confirmed, or a joint configuration not left: no other is taken. */
   readonly changePending: boolean
   readonly doubtful: boolean
   readonly transferTarget: NodeId | undefined
