@@ -1,13 +1,14 @@
 import { ConcordatError, type Gid } from '../base/index.ts'
 
-/** The database can't be reached, or refuses sessions for now. Nothing was decided by this call; try again. */
+/** The database or service can't be reached, or refuses for now. Nothing was decided by this call; try again. */
 export class ResourceUnavailableError extends ConcordatError {
   readonly code = 'RESOURCE_UNAVAILABLE'
   override readonly retryable = true
   readonly resource: string
 
-  constructor(resource: string, what: string, options?: ErrorOptions) {
-    super(`database "${resource}" is not available: ${what}`, options)
+  /** @param options `kind`: what is not available, a database when left out */
+  constructor(resource: string, what: string, options?: ErrorOptions & { readonly kind?: 'database' | 'service' }) {
+    super(`${options?.kind ?? 'database'} "${resource}" is not available: ${what}`, options)
     this.resource = resource
   }
 }

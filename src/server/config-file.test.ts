@@ -103,3 +103,61 @@ test('a node that joins needs a member to turn to, and a place to listen', () =>
   expect(mistakeIn(good.replace('node: 1', 'node: 4'))).toMatch(/node 4 is not among the members/)
   expect(loadConfig(file(good)).join).toBe(false)
 })
+
+test('services are named alone, or with their URLs; the certificate authority is relative to the file', () => {
+  const text = `${good}participants:
+  - mail
+  - { name: payments, url: "https://payments.internal:8443/concordat/", secret: "\${SECRET}", ca: ./ca.pem }
+  - { name: hotels, url: ["http://127.0.0.1:8081", "http://[::1]:8082/x"], token: 0123456789abcdef, timeoutMs: 900 }
+`
+  const { participants } = loadConfig(file(text), [], { SECRET: 'sixteen letters!' })
+  expect(participants).toEqual([
+    { name: 'mail', url: [], plainHttp: false, timeoutMs: 5_000, concurrency: 32 },
+    {
+      name: 'payments',
+      url: ['https://payments.internal:8443/concordat'],
+      secret: 'sixteen letters!',
+      ca: join(directory, 'ca.pem'),
+      plainHttp: false,
+      timeoutMs: 5_000,
+      concurrency: 32,
+    },
+    {
+      name: 'hotels',
+      url: ['http://127.0.0.1:8081', 'http://[::1]:8082/x'],
+      token: '0123456789abcdef',
+      plainHttp: false,
+      timeoutMs: 900,
+      concurrency: 32,
+    },
+  ])
+})
+
+test.each([
+  ['{ name: mail, url: "http://10.0.0.5:80" }', /url: without TLS a service is called on loopback only/],
+  ['{ name: mail, url: "https://user:word@10.0.0.5" }', /url\[0\]: expected a URL such as .* without user/],
+  ['{ name: mail, url: "https://10.0.0.5/?a=b" }', /url\[0\]: expected a URL/],
+  ['{ name: mail, url: "ftp://10.0.0.5" }', /url\[0\]: expected a URL/],
+  ['{ name: mail, url: "nowhere" }', /url\[0\]: expected a URL/],
+  ['{ name: mail, url: ["http://localhost", "http://localhost/"] }', /url: an instance is named twice/],
+  ['{ name: mail, secret: "sixteen letters!" }', /secret: is only for services that are called/],
+  ['{ name: mail, url: "http://localhost", secret: short }', /secret: a secret has at least 16/],
+  ['{ name: mail, url: "http://localhost", secret: sixteen-letters!, token: sixteen-letters- }', /not both/],
+  ['{ name: mail, url: "http://localhost", ca: ca.pem }', /ca: is only for https/],
+  ['{ name: mail, url: "http://localhost", timeoutMs: 70000 }', /timeoutMs/],
+  ['{ name: mail, urls: "http://localhost" }', /urls: is not a key/],
+  ['a service', /participants\[0\].name: expected 1 to 64/],
+])('a service that is configured as %s is refused', (participant, words) => {
+  expect(mistakeIn(`${good}participants:\n  - ${participant}\n`)).toMatch(words)
+})
+
+test('a service may not have the name of a database, nor be named twice', () => {
+  const text = `${good}resources:\n  - { name: mail, kind: postgres, url: "postgres://h/d" }\nparticipants: [mail, sms, sms]\n`
+  expect(mistakeIn(text)).toMatch(/mail is a database/)
+  expect(mistakeIn(text)).toMatch(/sms is named twice/)
+})
+
+test('plain HTTP to other machines is there for who asks for it', () => {
+  const text = `${good}participants:\n  - { name: mail, url: "http://mail:8080", plainHttp: true }\n`
+  expect(loadConfig(file(text)).participants[0]?.url).toEqual(['http://mail:8080'])
+})

@@ -144,10 +144,11 @@ function substitute(
 }
 
 function withAbsolutePaths(config: ServerConfig, base: string): ServerConfig {
-  const { tls } = config
+  const { tls, participants } = config
   return {
     ...config,
     data: resolve(base, config.data),
+    participants: participants.map((each) => (each.ca === undefined ? each : { ...each, ca: resolve(base, each.ca) })),
     ...(tls === undefined
       ? {}
       : {

@@ -6,6 +6,7 @@ import {
   parseClusterId,
   parseNodeId,
 } from '../base/index.ts'
+import { checkHttp, serviceUrl } from './services/config-checks.ts'
 
 /** `host:port`, with IPv6 hosts in brackets. */
 export const address = z
@@ -45,6 +46,31 @@ const resource = z.strictObject({
   witness: z.union([z.boolean(), z.string()]).optional(),
 })
 
+/** Names one by one, or with what belongs to them. */
+const participant = z.preprocess(
+  (given) => (typeof given === 'string' ? { name: given } : given),
+  z
+    .strictObject({
+      name: participantName,
+      /** Where the coordinators call the service, one URL for each of its instances; without it the service connects by itself. */
+      url: z.preprocess((given) => (typeof given === 'string' ? [given] : given), z.array(serviceUrl)).default([]),
+      /** Signs what the coordinators ask; take it from the environment: `secret: ${PAYMENTS_SECRET}`. */
+      secret: z.string().min(16, 'a secret has at least 16 characters').optional(),
+      /** Sent as bearer token instead. */
+      token: z
+        .string()
+        .regex(/^[\w.~+/=-]{16,}$/, 'a token has at least 16 characters of A-Z a-z 0-9 . _ ~ + / = -')
+        .optional(),
+      /** PEM file: who signed the services' certificates. */
+      ca: z.string().optional(),
+      /** Calls may go over http:// to other machines: their network is trusted. */
+      plainHttp: z.boolean('expected true or false').default(false),
+      timeoutMs: milliseconds.max(60_000).default(5_000),
+      concurrency: count.max(1_000).default(32),
+    })
+    .superRefine(checkHttp),
+)
+
 const tls = z.strictObject({
   key: z.string(),
   cert: z.string(),
@@ -62,8 +88,8 @@ export const configSchema = z
     members: z.array(member).min(1, 'name at least this node itself'),
     join: z.boolean('expected true or false').default(false),
     resources: z.array(resource).default([]),
-    /** Services that take part over a connection of their own, known before any instance has come. */
-    participants: z.array(participantName).default([]),
+    /** Services: those that the coordinators call at their URLs, and names to know before an instance has connected by itself. */
+    participants: z.array(participant).default([]),
     tls: tls.optional(),
     raft: z
       .strictObject({
@@ -112,12 +138,18 @@ export const configSchema = z
       context.addIssue({ code: 'custom', path: ['members'], message })
     }
     unique(ids, 'members', 'id', context)
+    const databases = config.resources.map((each) => each.name)
+    unique(databases, 'resources', 'name', context)
     unique(
-      config.resources.map((each) => each.name),
-      'resources',
+      config.participants.map((each) => each.name),
+      'participants',
       'name',
       context,
     )
+    for (const [index, { name }] of config.participants.entries()) {
+      if (!databases.includes(name)) continue
+      context.addIssue({ code: 'custom', path: ['participants', index, 'name'], message: `${name} is a database` })
+    }
     if (config.raft.heartbeatMs * 3 > config.raft.electionTimeoutMs) {
       context.addIssue({
         code: 'custom',

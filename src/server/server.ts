@@ -30,6 +30,7 @@ import { ParticipantSession } from './participant-session.ts'
 import { ResourceChecks } from './resource-checks.ts'
 import { type ChosenSeams, chooseSeams, drawSeed, type ServerSeams } from './seams.ts'
 import type { ServerLogger } from './server-logger.ts'
+import { HttpServices, openHttpServices } from './services/http-services.ts'
 
 /** How long the decisions that are under way may take once the server was asked to stop. */
 const DRAIN_MS = 5_000
@@ -59,6 +60,7 @@ export class CoordinatorServer {
   readonly #backups: BackupDesk
   readonly #desk: AdminDesk
   readonly #participants: ParticipantRegistry
+  readonly #services: HttpServices
   readonly #sessions = new Set<ClientSession | ParticipantSession>()
   readonly #startedMs: number
   #listener: Listener | undefined
@@ -69,6 +71,7 @@ export class CoordinatorServer {
     seams: ChosenSeams,
     replica: Replica,
     resources: readonly Resource<unknown>[],
+    services: ReturnType<typeof openHttpServices>,
     failed: Promise<Error>,
   ) {
     const { clock } = seams
@@ -79,7 +82,7 @@ export class CoordinatorServer {
     this.#replica = replica
     this.#resources = resources
     this.failed = failed
-    this.#participants = new ParticipantRegistry(config.participants)
+    this.#participants = new ParticipantRegistry(config.participants.map(({ name }) => name))
     const { keepMs, keepCount, openMax } = config.transactions
     this.#coordinator = new Coordinator({
       log: replica,
@@ -93,10 +96,15 @@ export class CoordinatorServer {
         { leading: () => this.#announceLeader(config.node), following: (leader) => this.#announceLeader(leader) },
       ],
     })
+    this.#services = new HttpServices(services, {
+      coordinator: this.#coordinator,
+      registry: this.#participants,
+      logger,
+    })
     this.#resolver = new Resolver({
       coordinator: this.#coordinator,
       clusterId: config.cluster,
-      resources: resources.map(({ name, inDoubt }) => ({ name, port: inDoubt })),
+      resources: [...resources.map(({ name, inDoubt }) => ({ name, port: inDoubt })), ...this.#services.inDoubt],
       clock,
       seed: drawSeed(seams),
       options: { scanMs: config.resolver.scanMs, graceMs: config.resolver.graceMs },
@@ -142,6 +150,7 @@ export class CoordinatorServer {
     const failed = new Promise<Error>((resolve) => {
       fail = resolve
     })
+    const services = openHttpServices(config, seams.clock)
     const resources = await seams.openResources(config.resources)
     const replica = await Replica.open({
       nodeId: config.node,
@@ -162,7 +171,7 @@ export class CoordinatorServer {
       logger,
       onFatal: fail,
     })
-    const server = new CoordinatorServer(config, logger, seams, replica, resources, failed)
+    const server = new CoordinatorServer(config, logger, seams, replica, resources, services, failed)
     try {
       await server.#open(endpoint, tls)
       server.#checks.start()
@@ -217,6 +226,7 @@ export class CoordinatorServer {
     for (const session of this.#sessions) session.close('this coordinator is stopping')
     await this.#listener?.close()
     await this.#coordinator.close()
+    this.#services.close()
     await Promise.allSettled(this.#resources.map((resource) => resource.inDoubt.close()))
   }
 
