@@ -1,4 +1,5 @@
 export { BranchOverError, ParticipantBusyError, WrongTicketError } from './errors.ts'
 export type { ServiceHandlers } from './handlers.ts'
 export type { BranchKey } from './keys.ts'
-export { type OpenBranchView, type Participant, type ParticipantOptions, participant } from './participant.ts'
+export type { OpenBranchView } from './open-branch-view.ts'
+export { type Participant, type ParticipantOptions, participant } from './participant.ts'

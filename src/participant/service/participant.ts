@@ -1,52 +1,19 @@
-import { isAbsolute, resolve } from 'node:path'
-import {
-  type BranchTicket,
-  isParticipantName,
-  PARTICIPANT_NAME_RULE,
-  parseBranchTicket,
-  parseClusterId,
-  systemClock,
-} from '../../base/index.ts'
-import {
-  type ConcordatOptions,
-  InvalidOptionsError,
-  type Logger,
-  openParticipantPort,
-  type ParticipantOrder,
-} from '../../client/index.ts'
-import { silentLogger } from '../../coordinator/index.ts'
+import { type BranchTicket, parseBranchTicket, parseClusterId, systemClock } from '../../base/index.ts'
+import { type ConcordatOptions, openParticipantPort, type ParticipantOrder } from '../../client/index.ts'
 import type { Connection } from '../../transport/index.ts'
-import { nodeDisk } from '../../wal/index.ts'
 import { BranchKeeper } from './branch-keeper.ts'
-import type { ServiceHandlers } from './handlers.ts'
 import { Inquirer } from './inquirer.ts'
+import { checkInstanceOptions, type InstanceOptions, openJournal } from './instance-options.ts'
 import type { Journal } from './journal.ts'
 import type { BranchKey } from './keys.ts'
-import { KEEPER_DEFAULTS, type KeeperOptions } from './options.ts'
-import { WalJournal } from './wal-journal.ts'
+import { type OpenBranchView, viewOf } from './open-branch-view.ts'
 
-/** How a service takes part. */
-export interface ParticipantOptions extends ServiceHandlers {
-  /** The service's name, the same for all its instances: applications enlist it by this. 1 to 64 characters of `A-Z a-z 0-9 . _ -`. */
-  readonly name: string
+/** How a service takes part over connections of its own. */
+export interface ParticipantOptions extends InstanceOptions {
   /** `host:port` of some or all coordinators, as an array or with commas between. The rest is learned from them. */
   readonly coordinators: ConcordatOptions['coordinators']
-  /** The fleet's cluster id. The journal belongs to it, so that promises are never asked of another fleet. */
-  readonly clusterId: string
-  /** A directory for this instance's promises: of its own, on a disk that lasts, the same after each restart. */
-  readonly journal: string
   /** Speak TLS with the coordinators; with `key` and `cert` it is mutual. */
   readonly tls?: ConcordatOptions['tls']
-  /** Where to say what no call reports, for example a vote to abort. Default: nowhere. */
-  readonly logger?: Logger
-  /** `prepare` handlers at work at a time, and as many of `commit` and `abort`. Default 32. */
-  readonly concurrency?: number
-}
-
-/** A branch that has not ended here, for status pages. */
-export interface OpenBranchView extends BranchKey {
-  /** `joined`: not asked for its vote; `inDoubt`: it voted and hears no decision; `ending`: the decision is being carried out. */
-  readonly state: 'joined' | 'preparing' | 'inDoubt' | 'ending'
 }
 
 /** One instance of a service that takes part in transactions. Made by `participant`. */
@@ -80,7 +47,7 @@ export class Participant {
 
   /** @internal See `participant`. */
   static async start(options: ParticipantOptions): Promise<Participant> {
-    const { keeperOptions, logger } = check(options)
+    const { keeperOptions, logger } = checkInstanceOptions(options, KEYS)
     const { name, coordinators, tls } = options
     let fail: (error: Error) => void = () => {}
     const failed = new Promise<Error>((resolveFailed) => {
@@ -92,15 +59,7 @@ export class Participant {
       (order, connection) => take(order, connection),
     )
     const clusterId = parseClusterId(options.clusterId)
-    const journal = await WalJournal.open({
-      directory: isAbsolute(options.journal) ? options.journal : resolve(options.journal),
-      clusterId,
-      disk: nodeDisk,
-      clock: systemClock,
-      endedMax: keeperOptions.endedMax,
-      rewriteRecords: 20_000,
-      onFailure: fail,
-    })
+    const journal = await openJournal(options, keeperOptions, fail)
     const shared = { clusterId, clock: systemClock, logger, options: keeperOptions }
     const keeper = new BranchKeeper({
       ...shared,
@@ -133,10 +92,7 @@ export class Participant {
 
   /** Branches that have not ended on this instance. */
   open(): readonly OpenBranchView[] {
-    return [...this.#keeper.table.all()].map(({ key, phase }) => ({
-      ...key,
-      state: phase === 'voted' ? 'inDoubt' : phase,
-    }))
+    return [...this.#keeper.table.all()].map(viewOf)
   }
 
   /**
@@ -195,27 +151,3 @@ const KEYS = [
   'commit',
   'abort',
 ]
-const CONCURRENCY_MAX = 10_000
-
-function check(options: ParticipantOptions): { readonly keeperOptions: KeeperOptions; readonly logger: Logger } {
-  for (const key of Object.keys(options)) {
-    if (!KEYS.includes(key)) {
-      throw new InvalidOptionsError(key, `left out: it is unknown; known are ${KEYS.join(', ')}`, 'set')
-    }
-  }
-  const { name, clusterId, journal, concurrency = KEEPER_DEFAULTS.concurrency, logger = silentLogger } = options
-  if (typeof name !== 'string' || !isParticipantName(name)) {
-    throw new InvalidOptionsError('name', PARTICIPANT_NAME_RULE, name)
-  }
-  if (typeof clusterId !== 'string') throw new InvalidOptionsError('clusterId', 'the fleet’s cluster id', clusterId)
-  if (typeof journal !== 'string' || journal === '') {
-    throw new InvalidOptionsError('journal', 'the path of a directory', journal)
-  }
-  for (const handler of ['prepare', 'commit', 'abort'] as const) {
-    if (typeof options[handler] !== 'function') throw new InvalidOptionsError(handler, 'a function', options[handler])
-  }
-  if (!Number.isInteger(concurrency) || concurrency < 1 || concurrency > CONCURRENCY_MAX) {
-    throw new InvalidOptionsError('concurrency', `a whole number from 1 to ${CONCURRENCY_MAX}`, concurrency)
-  }
-  return { keeperOptions: { ...KEEPER_DEFAULTS, concurrency }, logger }
-}
