@@ -22,10 +22,12 @@ function sourceText(folder: string): string {
 
 const CODE = /'([A-Z][A-Z0-9_]+)'/g
 
-/** Codes of error classes (`code = 'X'`), of literal answers (`code: 'X'`, `refused('X', …)`), and of the two lists of codes. */
+/** Codes of error classes (`code = 'X'`), of literal answers (`code: 'X'`, `refused('X', …)`, `problem(503, 'X', …)`), and of the two lists of codes. */
 function codesInSource(): string[] {
   const text = sourceText(join(root, 'src'))
-  const literal = text.matchAll(/(?:\bcode(?:: string)? ?[=:] ?|\brefused\(\s*)'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'/g)
+  const literal = text.matchAll(
+    /(?:\bcode(?:: string)? ?[=:] ?|\brefused\(\s*|\bproblem\(\s*\d{3},\s*)'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'/g,
+  )
   const refusals = /export type RefusalCode =([\s\S]*?)\n\n/.exec(text)?.[1] ?? ''
   const rejections = /export const RejectionCode = \{([\s\S]*?)\n\}/.exec(text)?.[1] ?? ''
   const listed = [...refusals.matchAll(CODE), ...rejections.matchAll(CODE)]
