@@ -2,7 +2,13 @@ import { z } from 'zod'
 import { type Clock, type ClusterId, toError, txidTimeMs } from '../base/index.ts'
 import type { Coordinator, Resolver } from '../coordinator/index.ts'
 import { type DecisionLog, NotLeaderError } from '../replica/index.ts'
-import { type BranchInDoubt, type InDoubtReport, NOTHING_BLOCKED, type Resource } from '../resources/index.ts'
+import {
+  type BranchInDoubt,
+  type InDoubtReport,
+  NOTHING_BLOCKED,
+  type Resource,
+  type ResourceKind,
+} from '../resources/index.ts'
 import type { InDoubtAnswer, InDoubtBranch, InDoubtResource } from './in-doubt-view.ts'
 
 const question = z.strictObject({
@@ -11,11 +17,16 @@ const question = z.strictObject({
   waitMs: z.int().min(1).max(60_000).default(2_000),
 })
 
+/** What is looked into: databases, and services that are called at a URL. */
+export type Inspected = Pick<Resource<unknown>, 'name' | 'inDoubt' | 'inspection'> & {
+  readonly kind: ResourceKind | 'service'
+}
+
 interface InDoubtDeskParts {
   readonly coordinator: Pick<Coordinator, 'status' | 'knowledge' | 'transaction' | 'guard'>
   readonly log: Pick<DecisionLog, 'readBarrier'>
   readonly resolver: Pick<Resolver, 'status'>
-  readonly resources: readonly Resource<unknown>[]
+  readonly resources: readonly Inspected[]
   readonly clusterId: ClusterId
   readonly node: number
   readonly clock: Clock
@@ -23,7 +34,7 @@ interface InDoubtDeskParts {
 
 /** What came of looking at one database. */
 interface Looked {
-  readonly resource: Resource<unknown>
+  readonly resource: Inspected
   readonly report: InDoubtReport | undefined
   readonly error: string | undefined
 }
@@ -36,11 +47,11 @@ const NOTHING: InDoubtReport = {
   notes: [],
 }
 
-/** Answers what is in doubt and what it blocks. It looks into every configured database and changes nothing. */
+/** Answers what is in doubt and what it blocks. It looks into everything that is configured and changes nothing. */
 export class InDoubtDesk {
   readonly #parts: InDoubtDeskParts
   /** One look into a database at a time: its sessions are few, and the resolver needs them. Who asks meanwhile gets the same. */
-  readonly #looking = new Map<Resource<unknown>, Promise<InDoubtReport>>()
+  readonly #looking = new Map<Inspected, Promise<InDoubtReport>>()
 
   constructor(parts: InDoubtDeskParts) {
     this.#parts = parts
@@ -71,7 +82,7 @@ export class InDoubtDesk {
     }
   }
 
-  async #lookInto(resource: Resource<unknown>, waitMs: number): Promise<Looked> {
+  async #lookInto(resource: Inspected, waitMs: number): Promise<Looked> {
     try {
       return { resource, report: await this.#within(waitMs, 'it', this.#shared(resource)), error: undefined }
     } catch (thrown) {
@@ -79,7 +90,7 @@ export class InDoubtDesk {
     }
   }
 
-  #shared(resource: Resource<unknown>): Promise<InDoubtReport> {
+  #shared(resource: Inspected): Promise<InDoubtReport> {
     const running = this.#looking.get(resource)
     if (running !== undefined) return running
     const report = this.#report(resource).finally(() => this.#looking.delete(resource))
@@ -87,7 +98,7 @@ export class InDoubtDesk {
     return report
   }
 
-  async #report({ inspection, inDoubt }: Resource<unknown>): Promise<InDoubtReport> {
+  async #report({ inspection, inDoubt }: Inspected): Promise<InDoubtReport> {
     const { clusterId } = this.#parts
     if (inspection !== undefined) return await inspection.inDoubt(clusterId)
     const branches = await inDoubt.list(clusterId)

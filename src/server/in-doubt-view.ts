@@ -38,10 +38,10 @@ export interface InDoubtBranch extends Blocked {
   readonly vacuum: BranchInDoubt['vacuum']
 }
 
-/** One configured database. */
+/** One configured database, or one service that is called at a URL. */
 export interface InDoubtResource {
   readonly name: string
-  readonly kind: ResourceKind
+  readonly kind: ResourceKind | 'service'
   /** Branches of this cluster that are prepared in it. */
   readonly inDoubt: number
   readonly slots: InDoubtReport['slots']

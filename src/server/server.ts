@@ -123,7 +123,7 @@ export class CoordinatorServer {
         coordinator: this.#coordinator,
         log: replica,
         resolver: this.#resolver,
-        resources,
+        resources: [...resources, ...this.#services.inspected],
         clusterId: config.cluster,
         node: config.node,
         clock,

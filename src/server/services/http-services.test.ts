@@ -1,4 +1,6 @@
-import { afterEach, beforeEach, expect, test } from 'vitest'
+import { readFileSync } from 'node:fs'
+import { fileURLToPath } from 'node:url'
+import { afterEach, beforeEach, expect, onTestFinished, test } from 'vitest'
 import { checkCredentials } from '../../api/index.ts'
 import {
   type BranchId,
@@ -289,4 +291,31 @@ test('each call is signed with the secret, or carries the token', async () => {
   expect(headers.authorization).toBe(`Bearer ${token}`)
   expect(checkCredentials({ token }, 0, request, (name) => headers[name] as string)).toBeUndefined()
   expect(checkCredentials({ token: 'another' }, 0, request, (name) => headers[name] as string)).toMatch(/token/)
+})
+
+const pem = (name: string): string => fileURLToPath(new URL(`../../transport/fixtures/${name}.pem`, import.meta.url))
+
+test('over TLS the service must have a certificate of the configured authority, and is believed nothing without', async () => {
+  const tls = { key: readFileSync(pem('node-key')), cert: readFileSync(pem('node')) }
+  const secure = await ScriptedService.start(tls)
+  onTestFinished(() => secure.close())
+  await startCoordinator({ ca: pem('other-authority') }, secure.url)
+  expect(await commit(300)).toMatchObject({ outcome: { kind: 'aborted', reason: 'deadline' } })
+  expect(warnings.join()).toMatch(/can’t be reached: .*(certificate|signature)/)
+  expect(secure.asked).toEqual([])
+  await server.stop()
+  await startCoordinator({ ca: pem('authority') }, secure.url)
+  expect(await commit()).toMatchObject(committed)
+  await expect.poll(finished, { timeout: 5_000 }).toBe(true)
+})
+
+test('an authority that can’t be read, or is none, is a mistake of the configuration', async () => {
+  for (const ca of ['/nowhere.pem', fileURLToPath(import.meta.url)]) {
+    const start = startCoordinator({ ca }, 'https://127.0.0.1:1')
+    await expect(start).rejects.toMatchObject({
+      code: 'CONFIG_INVALID',
+      message: expect.stringContaining('participants[0].ca') as string,
+    })
+  }
+  await startCoordinator()
 })

@@ -1,9 +1,11 @@
+import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { ServiceCredentials } from '../../api/index.ts'
 import { type Clock, toError } from '../../base/index.ts'
 import type { ResolverParts } from '../../coordinator/index.ts'
 import type { ServerConfig } from '../config.ts'
 import { ConfigError } from '../config-error.ts'
+import type { Inspected } from '../in-doubt-desk.ts'
 import type { ParticipantRegistry } from '../participant-registry.ts'
 import type { ServerLogger } from '../server-logger.ts'
 import { HttpInDoubt } from './http-in-doubt.ts'
@@ -47,10 +49,13 @@ export interface HttpServicesParts extends Pick<HttpInstanceParts, 'coordinator'
 export class HttpServices {
   /** For the resolver: how it finds what is left behind in each. */
   readonly inDoubt: ResolverParts['resources']
+  /** The same, for those who ask what is in doubt. */
+  readonly inspected: readonly Inspected[]
   readonly #instances: readonly HttpInstance[]
 
   constructor(opened: readonly OpenedService[], { coordinator, registry, logger }: HttpServicesParts) {
     this.inDoubt = opened.map(({ service, label }) => ({ name: label, port: new HttpInDoubt(service) }))
+    this.inspected = this.inDoubt.map(({ name, port }) => ({ name, kind: 'service', inDoubt: port }))
     this.#instances = opened.map(({ service, concurrency }) => {
       const instance = new HttpInstance({ service, coordinator, book: registry, logger, concurrency })
       registry.enter(service.name, instance)
@@ -71,7 +76,10 @@ function credentialsOf({ secret, token }: ServerConfig['participants'][number]):
 
 function readCa(file: string, index: number): string {
   try {
-    return readFileSync(file, 'utf8')
+    const pem = readFileSync(file, 'utf8')
+    // Node takes a file without certificates for "no authority", and every call would fail later.
+    new X509Certificate(pem)
+    return pem
   } catch (cause) {
     throw new ConfigError(`participants[${index}].ca: ${file} can't be read (${toError(cause).message})`, { cause })
   }

@@ -1,5 +1,6 @@
 import { once } from 'node:events'
-import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import { createServer as createTlsServer, type ServerOptions } from 'node:https'
 import type { AddressInfo } from 'node:net'
 import { json } from 'node:stream/consumers'
 import { type DecisionRequest, SERVICE_PATHS } from '../../api/index.ts'
@@ -23,11 +24,18 @@ export class ScriptedService {
     send(response, { participant: 'payments', branches: this.branches })
   /** The next answers; when there are none left it does everything right. */
   readonly script: Answerer[] = []
-  readonly #server = createServer((request, response) => void this.#answer(request, response))
+  readonly #server: Server
+  readonly #scheme: string
   readonly #connections = new Set<unknown>()
 
-  static async start(): Promise<ScriptedService> {
-    const service = new ScriptedService()
+  private constructor(tls: ServerOptions | undefined) {
+    const listener = (request: IncomingMessage, response: ServerResponse) => void this.#answer(request, response)
+    this.#server = tls === undefined ? createServer(listener) : createTlsServer(tls, listener)
+    this.#scheme = tls === undefined ? 'http' : 'https'
+  }
+
+  static async start(tls?: ServerOptions): Promise<ScriptedService> {
+    const service = new ScriptedService(tls)
     service.#server.on('connection', (socket) => void service.#connections.add(socket))
     service.#server.listen(0, '127.0.0.1')
     await once(service.#server, 'listening')
@@ -35,7 +43,7 @@ export class ScriptedService {
   }
 
   get url(): string {
-    return `http://127.0.0.1:${(this.#server.address() as AddressInfo).port}/concordat`
+    return `${this.#scheme}://127.0.0.1:${(this.#server.address() as AddressInfo).port}/concordat`
   }
 
   /** Connections that were ever opened. */
