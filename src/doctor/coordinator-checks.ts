@@ -97,7 +97,7 @@ function checkDatabases({ resources, serving }: NodeStatus, findings: Findings):
     if (error !== undefined)
       findings.error(
         'databaseError',
-        `Its database ${name}: ${error}`,
+        `It can’t work with ${name}: ${error}`,
         'Mend it as the finding of that database says, if there is one; otherwise look at the way from that machine to the database.',
       )
     else if (serving && oldestMs !== undefined && oldestMs > DOUBT_WARNING_MS)

@@ -1,4 +1,10 @@
-import { type ClientRequest, Agent as HttpAgent, request as httpRequest, type IncomingMessage } from 'node:http'
+import {
+  type AgentOptions,
+  type ClientRequest,
+  Agent as HttpAgent,
+  request as httpRequest,
+  type IncomingMessage,
+} from 'node:http'
 import { Agent as HttpsAgent, request as httpsRequest } from 'node:https'
 import { credentialHeaders, type ServiceCredentials } from '../../api/index.ts'
 import { type Clock, toError } from '../../base/index.ts'
@@ -41,22 +47,42 @@ export interface HttpAnswer {
 export class HttpCaller {
   readonly #options: HttpCallerOptions
   readonly #agent: HttpAgent | HttpsAgent
+  /** Opens a new connection for each call. */
+  readonly #freshAgent: HttpAgent | HttpsAgent
   readonly #isTls: boolean
 
   constructor(options: HttpCallerOptions) {
     const { ca, idleMax: maxFreeSockets } = options
     this.#options = options
     this.#isTls = options.url.startsWith('https:')
-    const shared = { keepAlive: true, maxFreeSockets }
-    this.#agent = this.#isTls
-      ? new HttpsAgent({ ...shared, minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) })
-      : new HttpAgent(shared)
+    const tls = { minVersion: 'TLSv1.2', ...(ca === undefined ? {} : { ca }) } as const
+    const make = (settings: AgentOptions) =>
+      this.#isTls ? new HttpsAgent({ ...settings, ...tls }) : new HttpAgent(settings)
+    this.#agent = make({ keepAlive: true, maxFreeSockets })
+    this.#freshAgent = make({ keepAlive: false })
   }
 
   /** @throws Error in plain words when there is no answer that says something */
   async ask(question: HttpQuestion): Promise<HttpAnswer> {
+    const first = this.#open(question, this.#agent)
+    try {
+      return await this.#answerTo(first, question)
+    } catch (thrown) {
+      // The service closed a connection that was kept open in the moment in which it was used again. That is nobody's
+      // fault, and every question may come twice: it is asked at once on another connection.
+      if (!first.reusedSocket || !isReset(thrown)) throw thrown
+      return await this.#answerTo(this.#open(question, this.#freshAgent), question)
+    }
+  }
+
+  /** Calls that are under way fail. */
+  close(): void {
+    this.#agent.destroy()
+    this.#freshAgent.destroy()
+  }
+
+  async #answerTo(request: ClientRequest, question: HttpQuestion): Promise<HttpAnswer> {
     const { clock, timeoutMs } = this.#options
-    const request = this.#open(question)
     let isLate = false
     const timer = clock.after(timeoutMs, () => {
       isLate = true
@@ -72,12 +98,7 @@ export class HttpCaller {
     }
   }
 
-  /** Calls that are under way fail. */
-  close(): void {
-    this.#agent.destroy()
-  }
-
-  #open({ method, target, body }: HttpQuestion): ClientRequest {
+  #open({ method, target, body }: HttpQuestion, agent: HttpAgent | HttpsAgent): ClientRequest {
     const { url, credentials, clock } = this.#options
     const seconds = Math.floor(clock.wallMs() / 1_000)
     const headers = {
@@ -87,7 +108,7 @@ export class HttpCaller {
       ...credentialHeaders(credentials, seconds, { method, target, body }),
     }
     const open = this.#isTls ? httpsRequest : httpRequest
-    return open(`${url}${target}`, { method, headers, agent: this.#agent })
+    return open(`${url}${target}`, { method, headers, agent })
   }
 }
 
@@ -146,6 +167,11 @@ function problemIn(headers: IncomingMessage['headers'], text: string): string {
   } catch {
     return ''
   }
+}
+
+function isReset(thrown: unknown): boolean {
+  const { cause } = thrown as { readonly cause?: { readonly code?: string } }
+  return cause?.code === 'ECONNRESET'
 }
 
 /** Node joins the failures of all addresses of a name in an error without words. */

@@ -12,7 +12,7 @@ import {
   systemClock,
   type Txid,
 } from '../../base/index.ts'
-import type { Reply } from '../../coordinator/index.ts'
+import { type Reply, silentLogger } from '../../coordinator/index.ts'
 import { memoryNetwork } from '../../transport/index.ts'
 import type { BranchRecord } from '../../txn/index.ts'
 import { MemoryDisk } from '../../wal/index.ts'
@@ -22,15 +22,14 @@ import { type Answerer, right, rightBody, ScriptedService, send } from './script
 
 const clusterId = parseClusterId('trips')
 const branch = parseBranchId(3)
-const warnings: string[] = []
-const logger = { debug() {}, info() {}, warn: (_: object, message: string) => void warnings.push(message), error() {} }
+/** What the coordinator of this test warned of. One that was stopped before may still say something, to its own list. */
+let warnings: string[] = []
 let server: CoordinatorServer
 let service: ScriptedService
 let number = 0
 
 beforeEach(async () => {
   service = await ScriptedService.start()
-  warnings.length = 0
 })
 afterEach(async () => {
   service.close()
@@ -42,6 +41,13 @@ async function startCoordinator(more: object = {}, url: string | string[] = serv
   const participants = [{ name: 'payments', url, timeoutMs: 250, ...more }]
   const resolver = { scanMs: 100, graceMs: 100 }
   const config = configSchema.parse({ cluster: 'trips', node: 1, data: '/data', members, participants, resolver })
+  const said: string[] = []
+  warnings = said
+  const logger = {
+    ...silentLogger,
+    warn: (fields: { readonly err?: Error }, message: string) =>
+      void said.push(`${message} ${fields.err?.message ?? ''}`),
+  }
   const seams = { network: memoryNetwork(), disk: new MemoryDisk(), resources: [] }
   server = await CoordinatorServer.start(config, logger, seams)
   while (!server.status().serving) await sleep(systemClock, 5)
@@ -267,6 +273,25 @@ test('calls share connections, and no more than the configured number is under w
   // Four PREPAREs, four decisions, and the list.
   expect(service.connections).toBeLessThanOrEqual(9)
   expect(service.count('/v1/prepare')).toBe(100)
+})
+
+test('a service that closes connections when they are used again is asked at once on another one', async () => {
+  const used = new WeakSet<object>()
+  const once: Answerer = (response, asked) => {
+    const { socket } = response
+    if (socket === null || used.has(socket)) return void response.destroy()
+    used.add(socket)
+    right(response, asked)
+  }
+  service.script.push(...Array<Answerer>(50).fill(once))
+  // Nothing but the votes and decisions may use the connections.
+  service.list = (response) => void response.writeHead(503, { connection: 'close' }).end()
+  await startCoordinator()
+  for (let i = 0; i < 5; i++) expect(await commit()).toMatchObject(committed)
+  await expect.poll(finished, { timeout: 5_000 }).toBe(true)
+  // Without the second connections there were five PREPAREs and five decisions.
+  expect(service.asked.length).toBeGreaterThan(10)
+  expect(warnings.filter((message) => message.includes('payments at'))).toEqual([])
 })
 
 test('each call is signed with the secret, or carries the token', async () => {

@@ -32,7 +32,8 @@ export function openHttpServices(config: ServerConfig, clock: Clock): readonly O
     const ca = configured.ca === undefined ? undefined : readCa(configured.ca, index)
     const shared = { name, clusterId: config.cluster, credentials: credentialsOf(configured), ca, timeoutMs, clock }
     return urls.map((url) => ({
-      service: new HttpService({ ...shared, url, idleMax: concurrency }),
+      // PREPAREs, decisions, and the list.
+      service: new HttpService({ ...shared, url, idleMax: 2 * concurrency + 1 }),
       concurrency,
       label: urls.length === 1 ? name : `${name} at ${url}`,
     }))
