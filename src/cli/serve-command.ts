@@ -153,7 +153,8 @@ async function serve(config: ServerConfig): Promise<void> {
   // Before the start, which takes a moment: a request to stop that comes meanwhile must not be lost.
   const stopped = stopRequest()
   const server = await CoordinatorServer.start(config, logger)
-  if (config.resources.length === 0) logger.warn(NO_RESOURCES)
+  const isCalling = config.participants.some(({ url }) => url.length > 0)
+  if (config.resources.length === 0 && !isCalling) logger.warn(NO_RESOURCES)
   const ending = await Promise.race([stopped.then((why) => ({ why })), server.failed.then((error) => ({ error }))])
   if ('error' in ending) {
     logger.fatal({ err: ending.error }, 'this coordinator can not go on; its process ends')

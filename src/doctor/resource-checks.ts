@@ -4,8 +4,9 @@ import type { ServerConfig } from '../server/index.ts'
 import { type Finding, Findings } from './finding.ts'
 
 /** Checks every database of the configuration, from this machine. */
-export async function checkResources({ resources }: ServerConfig): Promise<readonly Finding[]> {
-  if (resources.length === 0) {
+export async function checkResources({ resources, participants }: ServerConfig): Promise<readonly Finding[]> {
+  // A fleet of services alone, which the coordinators call, needs none.
+  if (resources.length === 0 && !participants.some(({ url }) => url.length > 0)) {
     const findings = new Findings('databases')
     findings.error(
       'noResources',

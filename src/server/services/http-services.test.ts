@@ -13,7 +13,7 @@ import {
   type Txid,
 } from '../../base/index.ts'
 import { type Reply, silentLogger } from '../../coordinator/index.ts'
-import { memoryNetwork } from '../../transport/index.ts'
+import { dial, memoryNetwork, PROTOCOL_MAJOR, PROTOCOL_MINOR } from '../../transport/index.ts'
 import type { BranchRecord } from '../../txn/index.ts'
 import { MemoryDisk } from '../../wal/index.ts'
 import { configSchema } from '../config.ts'
@@ -26,10 +26,12 @@ const branch = parseBranchId(3)
 let warnings: string[] = []
 let server: CoordinatorServer
 let service: ScriptedService
+let network: ReturnType<typeof memoryNetwork>
 let number = 0
 
 beforeEach(async () => {
   service = await ScriptedService.start()
+  network = memoryNetwork()
 })
 afterEach(async () => {
   service.close()
@@ -48,7 +50,7 @@ async function startCoordinator(more: object = {}, url: string | string[] = serv
     warn: (fields: { readonly err?: Error }, message: string) =>
       void said.push(`${message} ${fields.err?.message ?? ''}`),
   }
-  const seams = { network: memoryNetwork(), disk: new MemoryDisk(), resources: [] }
+  const seams = { network, disk: new MemoryDisk(), resources: [] }
   server = await CoordinatorServer.start(config, logger, seams)
   while (!server.status().serving) await sleep(systemClock, 5)
 }
@@ -263,6 +265,35 @@ test('with two instances PREPARE goes to both, and the one that holds the branch
   expect([service.count('/v1/commit'), other.count('/v1/commit')]).toEqual([1, 0])
   expect(server.status().participants).toEqual([{ name: 'payments', instances: 2 }])
   other.close()
+})
+
+test('an instance at a URL and one that connects by itself: the one that holds the branch votes and hears the decision', async () => {
+  const unknown: Answerer = (response) => send(response, { code: 'BRANCH_UNKNOWN', message: 'not here' }, 404)
+  service.script.push(...Array<Answerer>(20).fill(unknown))
+  await startCoordinator()
+  const hello = {
+    kind: 'hello',
+    protocolMajor: PROTOCOL_MAJOR,
+    protocolMinor: PROTOCOL_MINOR,
+    role: 'participant',
+    clusterId,
+    node: undefined,
+    name: 'payments',
+  } as const
+  const connection = await dial({ network, host: '10.0.0.1', port: 7400, hello, clock: systemClock })
+  const heard: string[] = []
+  connection.onMessage = (message) => {
+    heard.push(message.kind)
+    if (message.kind === 'prepare') {
+      connection.send({ kind: 'vote', txid: message.txid, branch, vote: 'commit', evidence: undefined })
+    }
+    if (message.kind === 'decision') connection.send({ kind: 'ack', txid: message.txid, branches: [branch] })
+  }
+  await expect.poll(() => server.status().participants).toEqual([{ name: 'payments', instances: 2 }])
+  expect(await commit()).toMatchObject(committed)
+  await expect.poll(finished, { timeout: 5_000 }).toBe(true)
+  expect([heard.includes('decision'), service.count('/v1/commit')]).toEqual([true, 0])
+  connection.close('the test is over')
 })
 
 test('calls share connections, and no more than the configured number is under way', async () => {
