@@ -144,7 +144,10 @@ function read(response: IncomingMessage, text: string): HttpAnswer {
   }
   if (status !== 200 && status !== 409) throw new Error(`it answered ${status}${problemIn(headers, text)}`)
   if (!isJson(headers)) {
-    throw new Error(`it answered ${status} with ${headers['content-type'] ?? 'no content type'}, not application/json`)
+    const type = headers['content-type']
+    throw new Error(
+      `it answered ${status} with ${type === undefined ? 'no content type' : short(type)}, not application/json`,
+    )
   }
   try {
     return { status, body: JSON.parse(text) as unknown }
@@ -162,11 +165,21 @@ function isJson(headers: IncomingMessage['headers']): boolean {
 function problemIn(headers: IncomingMessage['headers'], text: string): string {
   if (!isJson(headers)) return ''
   try {
-    const { code, message } = JSON.parse(text) as { readonly code?: unknown; readonly message?: unknown }
-    return typeof code === 'string' ? ` (${`${code}: ${String(message)}`.slice(0, 200)})` : ''
+    return problemOf(JSON.parse(text))
   } catch {
     return ''
   }
+}
+
+/** ` (CODE: message)` of a body that names a problem; nothing of any other. */
+export function problemOf(body: unknown): string {
+  const { code, message } = Object(body) as { readonly code?: unknown; readonly message?: unknown }
+  return typeof code === 'string' ? ` (${short(`${code}: ${String(message)}`)})` : ''
+}
+
+/** Others' words, as they may stand in a line of a log or on an operator's terminal. */
+function short(text: string): string {
+  return text.slice(0, 200).replace(/\p{C}/gu, '?')
 }
 
 function isReset(thrown: unknown): boolean {

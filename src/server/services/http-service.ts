@@ -13,7 +13,7 @@ import {
 import { type BranchId, type ClusterId, makeGid, parseGid, type Txid } from '../../base/index.ts'
 import type { PreparedBranch } from '../../resources/index.ts'
 import type { Decision, Vote } from '../../txn/index.ts'
-import { type HttpAnswer, HttpCaller, type HttpCallerOptions } from './http-call.ts'
+import { type HttpAnswer, HttpCaller, type HttpCallerOptions, problemOf } from './http-call.ts'
 
 /** What came of telling a decision. */
 export type DecisionResult =
@@ -109,8 +109,7 @@ const ENDS = { commit: 'committed', abort: 'aborted' } as const
 function contradiction(question: DecisionRequest, { body }: HttpAnswer, decision: Decision): DecisionResult {
   const parsed = contradictionAnswer.safeParse(body)
   if (!parsed.success || parsed.data.outcome === ENDS[decision]) {
-    const { code, message } = (typeof body === 'object' && body !== null ? body : {}) as Record<string, unknown>
-    throw new Error(`it answered 409 (${`${String(code)}: ${String(message)}`.slice(0, 200)})`)
+    throw new Error(`it answered 409${problemOf(body)}`)
   }
   expectSame(question, parsed.data)
   return { kind: 'endedOtherwise', found: parsed.data.outcome }

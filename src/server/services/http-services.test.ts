@@ -83,6 +83,11 @@ function listed(txid: Txid, state: string, dueInMs: number, id: BranchId = branc
 const NOT_ANSWERS: readonly (readonly [string, Answerer, string])[] = [
   ['500 with the right body', (r, asked) => send(r, rightBody(asked), 500), 'it answered 500'],
   ['503 that names a problem', (r) => send(r, { code: 'BUSY', message: 'later' }, 503), '503 (BUSY: later)'],
+  [
+    '503 with words that would steer a terminal',
+    (r) => send(r, { code: 'X', message: '\u001b[2J\n' }, 503),
+    '503 (X: ?[2J?)',
+  ],
   ['404 with the right body', (r, asked) => send(r, rightBody(asked), 404), 'it answered 404'],
   ['202 with the right body', (r, asked) => send(r, rightBody(asked), 202), 'it answered 202'],
   ['204 without a body', (r) => void r.writeHead(204).end(), 'it answered 204'],
