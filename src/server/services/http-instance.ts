@@ -1,6 +1,5 @@
-import { type BranchId, type Txid, toError } from '../../base/index.ts'
+import { toError } from '../../base/index.ts'
 import type { Coordinator, ParticipantMessage } from '../../coordinator/index.ts'
-import type { Decision } from '../../txn/index.ts'
 import type { Instance, ParticipantRegistry } from '../participant-registry.ts'
 import type { ServerLogger } from '../server-logger.ts'
 import { CallLane } from './call-lane.ts'
@@ -15,6 +14,8 @@ export interface HttpInstanceParts {
   /** PREPAREs under way, at most, and as many decisions. */
   readonly concurrency: number
 }
+
+type MessageOf<Kind extends ParticipantMessage['kind']> = Extract<ParticipantMessage, { kind: Kind }>
 
 /** PREPAREs that wait for one instance, at most, and as many decisions; beyond it they wait for the coordinator's repeat. */
 const WAITING_MAX = 10_000
@@ -38,14 +39,11 @@ export class HttpInstance implements Instance {
   }
 
   send(message: ParticipantMessage): boolean {
-    const { txid, branch } = message
-    const key = `${txid}/${branch}`
-    if (message.kind === 'prepare') {
-      return this.#prepares.offer(key, () => this.#call(() => this.#prepare(txid, branch, message.timeoutMs)))
-    }
+    const key = `${message.txid}/${message.branch}`
+    if (message.kind === 'prepare') return this.#prepares.offer(key, () => this.#prepare(message))
     // Decided without this vote.
     this.#prepares.drop(key)
-    return this.#decisions.offer(key, () => this.#call(() => this.#decide(txid, branch, message.decision)))
+    return this.#decisions.offer(key, () => this.#decide(message))
   }
 
   close(): void {
@@ -55,30 +53,42 @@ export class HttpInstance implements Instance {
     this.#parts.service.close()
   }
 
-  async #call(ask: () => Promise<void>): Promise<void> {
+  #prepare({ txid, branch, timeoutMs }: MessageOf<'prepare'>): Promise<void> {
+    const { service, coordinator, book } = this.#parts
+    return this.#call(
+      () => service.prepare(txid, branch, timeoutMs),
+      (vote) => {
+        book.voted(txid, branch, this)
+        coordinator.vote(txid, branch, vote, undefined, service.name)
+      },
+    )
+  }
+
+  #decide({ txid, branch, decision }: MessageOf<'decision'>): Promise<void> {
+    const { service, coordinator, book } = this.#parts
+    return this.#call(
+      () => service.decide(txid, branch, decision),
+      (result) => {
+        book.acknowledged(txid, [branch])
+        if (result.kind === 'done') coordinator.ack(txid, [branch], service.name)
+        else coordinator.heuristic(txid, branch, result.found)
+      },
+    )
+  }
+
+  /** @param take may throw, which is then no fault of the service: a broken invariant ends the process */
+  async #call<T>(ask: () => Promise<T>, take: (answer: T) => void): Promise<void> {
     // Whoever leads now asks by itself.
     if (this.#isClosed || !this.#parts.coordinator.isLeading) return
+    let answer: T
     try {
-      await ask()
-      this.#answered()
+      answer = await ask()
     } catch (thrown) {
       this.#failed(toError(thrown))
+      return
     }
-  }
-
-  async #prepare(txid: Txid, branch: BranchId, timeoutMs: number): Promise<void> {
-    const { service, coordinator, book } = this.#parts
-    const vote = await service.prepare(txid, branch, timeoutMs)
-    book.voted(txid, branch, this)
-    coordinator.vote(txid, branch, vote, undefined, service.name)
-  }
-
-  async #decide(txid: Txid, branch: BranchId, decision: Decision): Promise<void> {
-    const { service, coordinator, book } = this.#parts
-    const result = await service.decide(txid, branch, decision)
-    book.acknowledged(txid, [branch])
-    if (result.kind === 'done') coordinator.ack(txid, [branch], service.name)
-    else coordinator.heuristic(txid, branch, result.found)
+    this.#answered()
+    take(answer)
   }
 
   #answered(): void {
