@@ -8,6 +8,7 @@ import {
   type Txid,
   toError,
 } from '../base/index.ts'
+import type { KeyValueBranch, KeyValueStore } from '../kv/index.ts'
 import type { Branch, Resource } from '../resources/index.ts'
 import type { BranchRecord } from '../txn/index.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
@@ -19,6 +20,7 @@ import {
   TransactionEndedError,
 } from './errors.ts'
 import { type Service, ServiceBranch, serviceRecord } from './service.ts'
+import { StoreEnlistment } from './store-enlistment.ts'
 import type { Transaction } from './transaction.ts'
 
 /** What a running transaction needs from its `Concordat`. */
@@ -47,6 +49,8 @@ export class ActiveTransaction implements Transaction, Deadline {
   readonly enlistments: Enlistment[] = []
   /** Branches in other processes, whose votes the coordinators gather. */
   readonly services: BranchRecord[] = []
+  /** Those of them that are in key-value participants, which this process works in. */
+  readonly stores: StoreEnlistment[] = []
   readonly #parts: TransactionParts
   readonly #byResource = new Map<Resource<unknown>, Enlistment>()
   readonly #controller = new AbortController()
@@ -85,9 +89,13 @@ export class ActiveTransaction implements Transaction, Deadline {
   }
 
   enlist(service: Service): Promise<ServiceBranch>
+  enlist(store: KeyValueStore): Promise<KeyValueBranch>
   enlist<Session>(resource: Resource<Session>): Promise<Session>
-  enlist<Session>(resource: Resource<Session> | Service): Promise<Session | ServiceBranch> {
+  enlist<Session>(
+    resource: Resource<Session> | Service | KeyValueStore,
+  ): Promise<Session | ServiceBranch | KeyValueBranch> {
     if (this.#ended || this.#doom !== undefined) return refusedQuietly(new TransactionEndedError(this.txid))
+    if (resource.kind === 'kv') return this.#enlistStore(resource)
     return resource.kind === 'service' ? this.#enlistService(resource) : this.#enlistResource(resource)
   }
 
@@ -164,6 +172,26 @@ export class ActiveTransaction implements Transaction, Deadline {
     const cluster = await this.#askCluster()
     if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
     return new ServiceBranch(record, this.txid, cluster, () => this.remainingMs)
+  }
+
+  #enlistStore(store: KeyValueStore): Promise<KeyValueBranch> {
+    // By name: a participant has one branch of a transaction, however many handles lead to it.
+    const known = this.stores.find(({ name }) => name === store.name)
+    if (known !== undefined) return known.opening
+    const number = this.#branchCount
+    const branchId = number as BranchId
+    const opening = number < BRANCHES_MAX ? this.#beginIn(store, branchId) : Promise.reject(tooMany())
+    opening.catch((error: unknown) => this.#doomWith(toError(error)))
+    const enlistment = new StoreEnlistment(branchId, store, opening)
+    this.stores.push(enlistment)
+    this.services.push(enlistment.record)
+    return opening
+  }
+
+  async #beginIn(store: KeyValueStore, branch: BranchId): Promise<KeyValueBranch> {
+    const cluster = await this.#askCluster()
+    if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
+    return store.begin({ cluster, txid: this.txid, branch, timeoutMs: this.remainingMs }, this.signal)
   }
 
   get #branchCount(): number {

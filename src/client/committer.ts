@@ -1,5 +1,6 @@
 import { assert, type ClusterId, type Txid, toError, unreachable } from '../base/index.ts'
 import type { CoordinatorPort, Refusal, Reply } from '../coordinator/index.ts'
+import type { KvError } from '../kv/index.ts'
 import type { PrepareResult } from '../resources/index.ts'
 import type { Outcome } from '../txn/index.ts'
 import type { ActiveTransaction } from './active-transaction.ts'
@@ -16,6 +17,7 @@ import {
 import type { InDoubtWatch } from './in-doubt-watch.ts'
 import { codeOf, isRetryable } from './retryable.ts'
 import { recordOf, type Settlement, type Settler } from './settler.ts'
+import type { StoreEnlistment } from './store-enlistment.ts'
 
 /** What a committer needs. */
 export interface CommitterParts {
@@ -49,11 +51,14 @@ export class Committer {
    * @throws OutcomeUnknownError when nobody can say; the background goes on asking
    */
   async commit(tx: ActiveTransaction): Promise<void> {
-    const { enlistments, services } = tx
-    if (enlistments.length > 0) await tx.unlessEnded(allOpen(enlistments))
+    const { enlistments, services, stores } = tx
+    if (enlistments.length + stores.length > 0) await tx.unlessEnded(allOpen([...enlistments, ...stores]))
     if (tx.doom !== undefined) throw tx.doom
     await this.#refuseSpoilt(tx)
     const [only] = enlistments
+    const [onlyStore] = stores
+    if (onlyStore !== undefined && services.length === 1 && only === undefined)
+      return this.#commitInStore(tx, onlyStore)
     if (services.length > 0) return this.#commitTwoPhase(tx)
     if (only === undefined) return tx.decide()
     if (enlistments.length === 1) return this.#commitOnePhase(tx, only)
@@ -64,16 +69,37 @@ export class Committer {
   settlement(tx: ActiveTransaction): Settlement | undefined {
     const clusterId = this.#parts.clusterId()
     if (clusterId === undefined) return undefined
-    return { clusterId, txid: tx.txid, enlistments: tx.enlistments, services: tx.services }
+    return { clusterId, txid: tx.txid, enlistments: tx.enlistments, services: tx.services, stores: tx.stores }
   }
 
   async #refuseSpoilt(tx: ActiveTransaction): Promise<void> {
     for (const enlistment of tx.enlistments) {
       const { isBusy, poisonedBy } = await enlistment.opening
-      if (poisonedBy !== undefined) throw votedAbort(tx.txid, enlistment, poisonedBy)
+      const { name } = enlistment.resource
+      if (poisonedBy !== undefined) throw votedAbort(tx.txid, name, poisonedBy)
       // More statements may follow it when it has ended; committing now would commit half of that work.
-      if (isBusy === true) throw notAwaited(tx.txid, enlistment)
+      if (isBusy === true) throw notAwaited(tx.txid, name)
     }
+    for (const { name, opening } of tx.stores) {
+      const branch = await opening
+      if (branch.poisonedBy !== undefined) throw votedAbort(tx.txid, name, branch.poisonedBy)
+      if (branch.isBusy) throw notAwaited(tx.txid, name)
+      branch.end('has ended')
+    }
+  }
+
+  /** One-phase, as with a lone database: no coordinator needs to know of it. */
+  async #commitInStore(tx: ActiveTransaction, store: StoreEnlistment): Promise<void> {
+    const branch = await store.opening
+    const waitMs = this.#decisionWaitMs(tx)
+    tx.decide()
+    const end = await store.commitOnePhase(branch, waitMs)
+    if (end.kind === 'committed') return
+    const { cause } = end
+    if (end.kind === 'aborted') throw votedAbort(tx.txid, store.name, cause)
+    this.#parts.inDoubt.rememberLone(tx.txid, store)
+    const what = `"${store.name}", its only participant, did not answer to COMMIT (${cause.message})`
+    throw new OutcomeUnknownError(tx.txid, what, { cause, participant: store.name })
   }
 
   async #commitOnePhase(tx: ActiveTransaction, enlistment: Enlistment): Promise<void> {
@@ -88,8 +114,9 @@ export class Committer {
       if (late !== undefined) throw late
     } catch (thrown) {
       const code = codeOf(thrown)
-      if (code === 'BRANCH_ABORTED') throw votedAbort(tx.txid, enlistment, toError(thrown).cause ?? thrown)
-      if (code === 'BRANCH_ENDED') throw votedAbort(tx.txid, enlistment, thrown)
+      if (code === 'BRANCH_ABORTED')
+        throw votedAbort(tx.txid, enlistment.resource.name, toError(thrown).cause ?? thrown)
+      if (code === 'BRANCH_ENDED') throw votedAbort(tx.txid, enlistment.resource.name, thrown)
       throw this.#onePhaseUnknown(tx.txid, enlistment, thrown)
     }
   }
@@ -105,7 +132,7 @@ export class Committer {
     const votes = await tx.unlessEnded(Promise.all(tx.enlistments.map(prepare)))
     for (const [index, vote] of votes.entries()) {
       if (vote.kind === 'abort' || vote.kind === 'unknown') {
-        throw votedAbort(tx.txid, tx.enlistments[index]!, vote.cause)
+        throw votedAbort(tx.txid, tx.enlistments[index]!.resource.name, vote.cause)
       }
     }
     const waitMs = this.#decisionWaitMs(tx)
@@ -139,7 +166,7 @@ export class Committer {
         return this.#parts.settler.finish(settlement, 'commit')
       case 'aborted':
         await this.#parts.settler.finish(settlement, 'abort')
-        throw decidedAbort(settlement.txid, outcome)
+        throw decidedAbort(settlement.txid, outcome, await explained(settlement, outcome))
       case 'preparing':
       case 'unknown':
       case 'forgotten':
@@ -170,7 +197,7 @@ export class Committer {
   }
 }
 
-async function allOpen(enlistments: readonly Enlistment[]): Promise<void> {
+async function allOpen(enlistments: readonly { readonly opening: Promise<unknown> }[]): Promise<void> {
   // A failure has doomed the transaction already; wait for the others all the same, so that none opens after its end.
   await Promise.allSettled(enlistments.map((enlistment) => enlistment.opening))
 }
@@ -184,8 +211,7 @@ async function prepare(enlistment: Enlistment): Promise<PrepareResult> {
   return vote
 }
 
-function votedAbort(txid: Txid, enlistment: Enlistment, cause: unknown): TransactionAbortedError {
-  const participant = enlistment.resource.name
+function votedAbort(txid: Txid, participant: string, cause: unknown): TransactionAbortedError {
   const what = `"${participant}" can't commit (${toError(cause).message})`
   return new TransactionAbortedError(what, {
     txid,
@@ -196,8 +222,7 @@ function votedAbort(txid: Txid, enlistment: Enlistment, cause: unknown): Transac
   })
 }
 
-function notAwaited(txid: Txid, enlistment: Enlistment): TransactionAbortedError {
-  const participant = enlistment.resource.name
+function notAwaited(txid: Txid, participant: string): TransactionAbortedError {
   const what = `a statement was still running in "${participant}" when the callback ended; await every statement`
   return new TransactionAbortedError(what, { txid, reason: 'notAwaited', participant, retryable: false })
 }
@@ -217,8 +242,23 @@ function refusedAbort(txid: Txid, refusal: Refusal): TransactionAbortedError {
 /** Of the coordinators' reasons only an abort by request or vote would come again. */
 const REPEATED: ReadonlySet<TransactionAbortReason> = new Set<TransactionAbortReason>(['requested', 'votedAbort'])
 
-function decidedAbort(txid: Txid, { reason, participant }: Outcome & { kind: 'aborted' }): TransactionAbortedError {
+function decidedAbort(
+  txid: Txid,
+  { reason, participant }: Outcome & { kind: 'aborted' },
+  cause: KvError | undefined,
+): TransactionAbortedError {
   const by = participant === undefined ? '' : ` because of "${participant}"`
-  const what = `the coordinators decided so${by} (${reason})`
-  return new TransactionAbortedError(what, { txid, reason, participant, retryable: !REPEATED.has(reason) })
+  const why = cause === undefined ? '' : `: ${cause.message}`
+  const what = `the coordinators decided so${by} (${reason})${why}`
+  const retryable = cause?.retryable ?? !REPEATED.has(reason)
+  return new TransactionAbortedError(what, { txid, reason, participant, retryable, cause })
+}
+
+/** A vote to abort says no reason; a key-value participant can be asked for it. */
+async function explained(
+  { txid, stores }: Settlement,
+  { reason, participant }: Outcome & { kind: 'aborted' },
+): Promise<KvError | undefined> {
+  if (reason !== 'votedAbort') return undefined
+  return stores.find(({ name }) => name === participant)?.explain(txid)
 }

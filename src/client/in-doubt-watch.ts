@@ -5,6 +5,7 @@ import type { Background } from './background.ts'
 import { DEFAULTS } from './defaults.ts'
 import type { Enlistment } from './enlistment.ts'
 import type { Settlement, Settler } from './settler.ts'
+import { StoreEnlistment } from './store-enlistment.ts'
 
 /** What a watch needs. */
 export interface InDoubtWatchParts {
@@ -20,7 +21,7 @@ const LONE_MAX = 1_000
 /** Goes on asking about transactions whose commit request got no answer, and finishes their branches once it is known. */
 export class InDoubtWatch {
   readonly #parts: InDoubtWatchParts
-  readonly #lone = new Map<Txid, Enlistment>()
+  readonly #lone = new Map<Txid, Enlistment | StoreEnlistment>()
 
   constructor(parts: InDoubtWatchParts) {
     this.#parts = parts
@@ -46,17 +47,18 @@ export class InDoubtWatch {
   }
 
   /** Notes a one-phase commit without an answer: only its database knows, so only this process can tell whom to ask. */
-  rememberLone(txid: Txid, enlistment: Enlistment): void {
+  rememberLone(txid: Txid, enlistment: Enlistment | StoreEnlistment): void {
     this.#lone.set(txid, enlistment)
     const [oldest] = this.#lone.keys()
     if (this.#lone.size > LONE_MAX && oldest !== undefined) this.#lone.delete(oldest)
   }
 
-  /** What the one database of `txid` can prove; undefined when it is not such a transaction. */
+  /** What the one database or store of `txid` can prove; undefined when it is not such a transaction. */
   async askLone(txid: Txid): Promise<Evidence | undefined> {
     const enlistment = this.#lone.get(txid)
     const cluster = this.#parts.clusterId()
     if (enlistment === undefined || cluster === undefined) return undefined
+    if (enlistment instanceof StoreEnlistment) return enlistment.evidence(txid, DEFAULTS.outcomeTimeoutMs)
     const { branchId: branch, resource, evidence } = enlistment
     return resource.inDoubt.evidence({ cluster, txid, branch }, evidence)
   }

@@ -20,7 +20,7 @@ export {
 } from './errors.ts'
 export type { ParticipantOrder } from './fleet.ts'
 export type { Logger } from './logger.ts'
-export type { CommonOptions, ConcordatOptions } from './options.ts'
+export { type CommonOptions, type ConcordatOptions, parseAddress } from './options.ts'
 export { openParticipantPort } from './participant-port.ts'
 export { RemoteCoordinators } from './remote-coordinators.ts'
 export { type Service, ServiceBranch, service } from './service.ts'

@@ -7,6 +7,7 @@ import type { Deadlines } from './deadlines.ts'
 import { DEFAULTS } from './defaults.ts'
 import type { Enlistment } from './enlistment.ts'
 import type { Logger } from './logger.ts'
+import type { StoreEnlistment } from './store-enlistment.ts'
 
 /** A transaction's branches and the cluster that decides on them. */
 export interface Settlement {
@@ -15,6 +16,8 @@ export interface Settlement {
   readonly enlistments: readonly Enlistment[]
   /** Branches in other processes: the coordinators tell them. */
   readonly services: readonly BranchRecord[]
+  /** Those of them that are in key-value participants, which are rolled back from here. */
+  readonly stores: readonly StoreEnlistment[]
 }
 
 /** What a settler needs. */
@@ -74,7 +77,8 @@ export class Settler {
   /**
    * Rolls everything back before anybody was asked to decide. A prepared branch that can't be rolled back now, or a vote
    * that nobody knows, is told to the coordinators: then the outcome is durable, and the resolver settles it even if this
-   * process dies. So are services that were called: the coordinators tell them. Resolves as `finish` does. Never rejects.
+   * process dies. So are services that were called: the coordinators tell them. Key-value participants are told from here,
+   * and only about one that does not answer the coordinators hear. Resolves as `finish` does. Never rejects.
    */
   async rollBack(settlement: Settlement): Promise<void> {
     const open = settlement.enlistments.filter((enlistment) => enlistment.phase !== 'ended')
@@ -86,10 +90,15 @@ export class Settler {
         enlistment.phase === 'open' ? this.#drop(enlistment) : this.#attempt(settlement, enlistment, 'abort'),
       ),
     )
+    const dropped = new Set<BranchRecord>()
+    const drops = settlement.stores.map(async (store) => {
+      if (await store.drop()) dropped.add(store.record)
+    })
     this.#background.track(all)
-    await this.#deadlines.within(all, DEFAULTS.settleWaitMs, undefined)
+    await this.#deadlines.within(Promise.all([all, ...drops]), DEFAULTS.settleWaitMs, undefined)
+    const services = settlement.services.filter((record) => !dropped.has(record))
     const untold = promised.filter((enlistment) => enlistment.phase !== 'ended' || unknown.includes(enlistment))
-    if (untold.length > 0 || settlement.services.length > 0) this.#tellAborted(settlement, untold)
+    if (untold.length > 0 || services.length > 0) this.#tellAborted({ ...settlement, services }, untold)
     for (const enlistment of untold) {
       if (enlistment.phase !== 'ended') this.#goOn(settlement, enlistment, 'abort')
     }

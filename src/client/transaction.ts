@@ -1,4 +1,5 @@
 import type { Txid } from '../base/index.ts'
+import type { KeyValueBranch, KeyValueStore } from '../kv/index.ts'
 import type { Resource } from '../resources/index.ts'
 import type { Service, ServiceBranch } from './service.ts'
 
@@ -38,6 +39,14 @@ export interface Transaction {
    * @throws TransactionEndedError, CoordinatorUnavailableError, TooManyBranchesError
    */
   enlist(service: Service): Promise<ServiceBranch>
+
+  /**
+   * Opens a branch in a key-value participant: `kv()` of `concordat/kv`. The same participant gives the same branch. The
+   * coordinators ask it for its vote when the callback has ended.
+   *
+   * @throws TransactionEndedError, CoordinatorUnavailableError, TooManyBranchesError; KvError when it is not reached or refuses
+   */
+  enlist(store: KeyValueStore): Promise<KeyValueBranch>
 
   /**
    * Aborts the transaction and leaves the callback by throwing. Even if the callback catches that, nothing will be committed.

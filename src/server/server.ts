@@ -12,6 +12,7 @@ import {
   PROTOCOL_MAJOR,
   ProtocolError,
   type Rejected,
+  RejectionCode,
   type TlsOptions,
   type Welcome,
 } from '../transport/index.ts'
@@ -257,6 +258,7 @@ export class CoordinatorServer {
       const objection = this.#replica.acceptPeer(hello)
       if (objection !== undefined) return objection
     }
+    if (hello.role === 'kv') return noStore(hello.name)
     if (hello.role === 'participant' && !isParticipantName(hello.name)) return nameless(hello.name)
     return {
       kind: 'welcome',
@@ -341,6 +343,11 @@ function listenEndpoint(config: ServerConfig, isExposed: boolean): { readonly ho
 function nameless(name: string): Rejected {
   const message = `${JSON.stringify(name.slice(0, 80))} is no name for a participant; use 1 to 64 characters of A-Z a-z 0-9 . _ -`
   return { kind: 'rejected', code: 'PARTICIPANT_NAME_INVALID', message }
+}
+
+function noStore(name: string): Rejected {
+  const message = `this is a coordinator, and the hello looks for the key-value participant ${JSON.stringify(name.slice(0, 80))}; give that participant's own address`
+  return { kind: 'rejected', code: RejectionCode.wrongService, message }
 }
 
 function snapshotTuning({ snapshots }: ServerConfig): Partial<ReplicaTuning> {

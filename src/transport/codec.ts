@@ -74,6 +74,11 @@ function writeBody(message: Message, writer: ByteWriter): void {
     case 'vote':
       client.writeVote(writer, message)
       break
+    case 'kvCall':
+    case 'kvAnswer':
+      writer.u53(message.requestId)
+      writer.bytes(message.payload)
+      break
     case 'refused':
       server.writeRefused(writer, message)
       break
@@ -148,6 +153,10 @@ function readBody(kind: number, reader: ByteReader): Message {
       return client.readAdmin(reader)
     case FrameKind.vote:
       return client.readVote(reader)
+    case FrameKind.kvCall:
+      return { kind: 'kvCall', requestId: reader.u53(), payload: reader.bytes() }
+    case FrameKind.kvAnswer:
+      return { kind: 'kvAnswer', requestId: reader.u53(), payload: reader.bytes() }
     case FrameKind.refused:
       return server.readRefused(reader)
     case FrameKind.adminResult:

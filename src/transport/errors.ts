@@ -63,6 +63,10 @@ export const RejectionCode = {
   nodeIdentityMissing: 'NODE_IDENTITY_MISSING',
   /** The listener's cap on connections is reached; try again later. */
   tooManyConnections: 'TOO_MANY_CONNECTIONS',
+  /** A coordinator's port was found where a key-value participant's was looked for, or the other way round. */
+  wrongService: 'WRONG_SERVICE',
+  /** Another key-value participant listens here. */
+  wrongParticipant: 'WRONG_PARTICIPANT',
 } as const
 
 /** Rejections that pass by themselves; all others wait for somebody to change something. */

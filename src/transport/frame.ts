@@ -30,12 +30,14 @@ export const FrameKind = {
   inquire: 0x23,
   admin: 0x24,
   vote: 0x25,
+  kvCall: 0x26,
   outcome: 0x30,
   refused: 0x31,
   adminResult: 0x32,
   leader: 0x33,
   prepare: 0x34,
   decision: 0x35,
+  kvAnswer: 0x36,
 } as const
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
 

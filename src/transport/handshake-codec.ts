@@ -25,7 +25,7 @@ import {
   type Welcome,
 } from './messages.ts'
 
-const ROLES = ['peer', 'client', 'participant'] as const
+const ROLES = ['peer', 'client', 'participant', 'kv'] as const
 
 // Frozen for every version to come, because they are read before a version is agreed on: that hello and welcome begin
 // with `magic | u16 major | u16 minor`, and the whole of `rejected` = `magic | code | message | …`.

@@ -6,8 +6,8 @@ import type { BranchRecord, Decision, Knowledge, Outcome, Vote } from '../txn/in
 export const PROTOCOL_MAJOR = 1
 export const PROTOCOL_MINOR = 1
 
-/** Who is at the other end. */
-export type PeerRole = 'peer' | 'client' | 'participant'
+/** Who is at the other end. `kv`: an application that looks for a key-value participant, and not for a coordinator. */
+export type PeerRole = 'peer' | 'client' | 'participant' | 'kv'
 
 /** The first frame of the side that dialled. */
 export interface Hello {
@@ -19,7 +19,7 @@ export interface Hello {
   readonly clusterId: ClusterId | undefined
   /** Who dials: only for role `peer`. */
   readonly node: NodeIdentity | undefined
-  /** A name for logs and limits, for example the application's. */
+  /** A name for logs and limits, for example the application's. For role `kv`: the participant that is looked for. */
   readonly name: string
 }
 
@@ -112,6 +112,8 @@ export type ClientMessage =
       readonly vote: Vote
       readonly evidence: string | undefined
     }
+  /** To a key-value participant: what it holds is src/kv's own matter. */
+  | { readonly kind: 'kvCall'; readonly requestId: RequestId; readonly payload: Uint8Array }
 
 export type ServerMessage =
   /** The answer to commit, abort and inquire. */
@@ -138,6 +140,8 @@ export type ServerMessage =
     }
   /** GLOBAL-COMMIT or GLOBAL-ABORT to a participant. */
   | { readonly kind: 'decision'; readonly txid: Txid; readonly branch: BranchId; readonly decision: Decision }
+  /** A key-value participant's answer to kvCall. */
+  | { readonly kind: 'kvAnswer'; readonly requestId: RequestId; readonly payload: Uint8Array }
 
 /** Application heartbeats: Node shows no error for a stopped or half-open peer, so silence closes the connection. */
 export type HeartbeatMessage =

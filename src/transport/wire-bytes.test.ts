@@ -30,6 +30,10 @@ const examples: readonly (readonly [unknown, string])[] = [
     `0000001f 01 ${MAGIC} 0001 0000 02 01 0001 63 01 ${NODE} 0001 6e`,
   ],
   [
+    { kind: 'hello', protocolMajor: 1, protocolMinor: 1, role: 'kv', clusterId: 'c', node: undefined, name: 'n' },
+    `00000011 01 ${MAGIC} 0001 0001 03 01 0001 63 00 0001 6e`,
+  ],
+  [
     { kind: 'hello', protocolMajor: 1, protocolMinor: 1, role: 'peer', clusterId: 'c', node, name: 'n' },
     `00000020 01 ${MAGIC} 0001 0001 00 01 0001 63 01 ${NODE} 0001 6e 00`,
   ],
@@ -123,6 +127,7 @@ const examples: readonly (readonly [unknown, string])[] = [
   ],
   [{ kind: 'admin', requestId: 1, method: 'm', json: '{}' }, '00000012 24 0000000000000001 0001 6d 00000002 7b7d'],
   [{ kind: 'vote', txid, branch: 5, vote: 'abort', evidence: undefined }, `00000014 25 ${TXID} 05 01 00`],
+  [{ kind: 'kvCall', requestId: 1, payload: Buffer.from('hi') }, '0000000f 26 0000000000000001 00000002 6869'],
   [
     { kind: 'outcome', requestId: 1, txid, outcome: { kind: 'aborted', reason: 'deadline', participant: undefined } },
     `0000001c 30 0000000000000001 ${TXID} 01 01 00`,
@@ -138,6 +143,7 @@ const examples: readonly (readonly [unknown, string])[] = [
     `0000001d 34 ${TXID} 05 0001 66 00000000000003e8`,
   ],
   [{ kind: 'decision', txid, branch: 5, decision: 'abort' }, `00000013 35 ${TXID} 05 01`],
+  [{ kind: 'kvAnswer', requestId: 1, payload: Buffer.from('hi') }, '0000000f 36 0000000000000001 00000002 6869'],
 ]
 
 test.each(examples.map(([message, hex]) => [(message as Message).kind, message as Message, hex] as const))(

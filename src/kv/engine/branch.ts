@@ -21,6 +21,8 @@ const SCAN_LIMIT_MAX = 10_000
 export interface ScanOptions extends Range {
   /** Entries at once: 1 to 10,000, default 1,000. */
   readonly limit?: number
+  /** Ends early behind the entry with which keys and values have come to so many bytes. Default: no matter how many. */
+  readonly bytes?: number
 }
 
 export interface ScanResult {
@@ -85,14 +87,14 @@ export class KvBranch {
   /** Entries in the order of their keys' bytes (UTF-8). The whole range is locked, also where it holds nothing. */
   scan(options: ScanOptions = {}): Promise<ScanResult> {
     return this.#run(async () => {
-      const { limit = SCAN_LIMIT } = options
+      const { limit = SCAN_LIMIT, bytes = Number.POSITIVE_INFINITY } = options
       if (!Number.isInteger(limit) || limit < 1 || limit > SCAN_LIMIT_MAX) {
         throw new KvInvalidError(`limit is ${limit}; use a whole number from 1 to ${SCAN_LIMIT_MAX}`)
       }
       const span = dataSpan(options)
       if (span === undefined) return { entries: [], next: undefined }
       await this.#lock(span, 'shared')
-      return this.#collect(span, limit)
+      return this.#collect(span, limit, bytes)
     })
   }
 
@@ -175,12 +177,14 @@ export class KvBranch {
     return decoded(this.#writes.has(stored) ? this.#writes.get(stored) : this.#host.data.get(stored))
   }
 
-  #collect(span: Span, limit: number): ScanResult {
+  #collect(span: Span, limit: number, bytesMax: number): ScanResult {
     const entries: { key: string; value: KvValue }[] = []
+    let bytes = 0
     for (const [stored, value] of merged([this.#writes.entries(span.from, span.to), this.#host.data.entries(span)])) {
       if (value === undefined) continue
-      if (entries.length === limit) return { entries, next: userKey(stored) }
+      if (entries.length === limit || bytes >= bytesMax) return { entries, next: userKey(stored) }
       entries.push({ key: userKey(stored), value: decodeValue(value) })
+      bytes += stored.length + value.length
     }
     return { entries, next: undefined }
   }

@@ -183,6 +183,35 @@ export class KvParticipant {
     return { kind: 'done' }
   }
 
+  /**
+   * The participant's own abort of a branch that has not voted: its locks go at once, and a PREPARE that comes later is refused.
+   * @returns false when there is no such branch: it has voted or ended, or was never here
+   */
+  rollBack(txid: string, what: string): boolean {
+    const id = parseTxid(txid)
+    if (this.#branches.get(id) === undefined) return false
+    this.#branches.drop(id, what)
+    // Nobody waits for the disk: after a crash the branch is unknown, and votes abort as well.
+    this.#log.append({ kind: 'refused', txid: id, reason: 'abortedBefore' }).catch(() => undefined)
+    return true
+  }
+
+  /**
+   * What came of a transaction of one phase, for whoever lost the answer. If it has not committed, it never will from now on.
+   * `unknown`: it is in doubt, or so old that nobody knows.
+   */
+  async settle(txid: string): Promise<'committed' | 'aborted' | 'unknown'> {
+    this.#checkUsable()
+    const id = parseTxid(txid)
+    // A vote is a promise to the coordinators (P4): only they end it.
+    if (this.#log.state.inDoubt.has(id)) return 'unknown'
+    const settled = await this.abort(id)
+    if (settled.kind === 'done') return 'aborted'
+    if (settled.known !== 'committed') return 'unknown'
+    // Until it is on disk nobody may hear of it.
+    return (await this.commit(id)).kind === 'done' ? 'committed' : 'unknown'
+  }
+
   /** Branches whose vote to commit is on disk, and whose outcome is not known here, the oldest vote first. */
   inDoubt(): readonly InDoubtBranch[] {
     const rows = [...this.#log.state.inDoubt.values()].filter(({ txid }) => !this.#voting.isWriting(txid))
@@ -225,6 +254,11 @@ export class KvParticipant {
   async checkpoint(): Promise<void> {
     this.#checkUsable()
     await this.#checkpoints.now()
+  }
+
+  /** Only the room that is reserved for decisions is left on the disk: work would be refused at its PREPARE. */
+  get spaceLow(): boolean {
+    return this.#log.spaceLow
   }
 
   /** Transactions that hold or want a lock here. */

@@ -1,14 +1,21 @@
-import { type Clock, type ClusterId, type Timer, toError } from '../../base/index.ts'
+import { type BranchId, type Clock, type ClusterId, type Timer, type Txid, toError } from '../../base/index.ts'
 import type { Logger } from '../../client/index.ts'
 import type { CoordinatorPort, Reply } from '../../coordinator/index.ts'
 import type { Decision } from '../../txn/index.ts'
-import type { BranchKeeper } from './branch-keeper.ts'
 import type { OpenBranch } from './branch-table.ts'
 import type { KeeperOptions } from './options.ts'
 
+/** A branch that may be asked about; see OpenBranch. */
+export type AskedBranch = Pick<OpenBranch, 'phase' | 'askMs' | 'dueMs' | 'asks'> & {
+  readonly key: { readonly txid: Txid; readonly branch: BranchId }
+}
+
 /** What an inquirer needs. */
 export interface InquirerParts {
-  readonly keeper: BranchKeeper
+  readonly keeper: {
+    readonly table: { all(): Iterable<AskedBranch> }
+    decide(txid: Txid, branch: BranchId, decision: Decision): void
+  }
   readonly coordinators: Pick<CoordinatorPort, 'inquire'>
   readonly clusterId: ClusterId
   readonly clock: Clock
@@ -22,7 +29,7 @@ const ASKING_MAX = 100
 /** Asks the coordinators what became of branches that nobody told a decision. */
 export class Inquirer {
   readonly #parts: InquirerParts
-  readonly #asking = new Set<OpenBranch>()
+  readonly #asking = new Set<AskedBranch>()
   #timer: Timer | undefined
 
   constructor(parts: InquirerParts) {
@@ -50,7 +57,7 @@ export class Inquirer {
     }
   }
 
-  async #ask(branch: OpenBranch, nowMs: number): Promise<void> {
+  async #ask(branch: AskedBranch, nowMs: number): Promise<void> {
     const { coordinators, clusterId, clock, options, logger, keeper } = this.#parts
     const { txid, branch: branchId } = branch.key
     this.#asking.add(branch)

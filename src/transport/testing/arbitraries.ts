@@ -59,6 +59,8 @@ const appendEntries: fc.Arbitrary<AppendEntries> = fc
 const snapshot = fc.record({ index, term })
 const readKey = u53 as fc.Arbitrary<ReadKey>
 
+const payload = fc.uint8Array({ maxLength: 200 }).map((bytes) => Buffer.from(bytes))
+
 const installSnapshot: fc.Arbitrary<InstallSnapshot> = fc
   .record({
     ...fromTo,
@@ -104,7 +106,7 @@ function of<M extends Message>(
 export const arbitraries: { readonly [Kind in Message['kind']]: fc.Arbitrary<Extract<Message, { kind: Kind }>> } = {
   hello: of('hello', {
     ...version,
-    role: fc.constantFrom('peer' as const, 'client' as const, 'participant' as const),
+    role: fc.constantFrom('peer' as const, 'client' as const, 'participant' as const, 'kv' as const),
     clusterId: fc.option(clusterId, { nil: undefined }),
     node: fc.option(identity, { nil: undefined }),
     name: text,
@@ -153,6 +155,8 @@ export const arbitraries: { readonly [Kind in Message['kind']]: fc.Arbitrary<Ext
   inquire: of('inquire', { requestId: u53, clusterId, txid, settle: fc.boolean() }),
   admin: of('admin', { requestId: u53, method: text, json: text }),
   vote: of('vote', { txid, branch, vote, evidence: optionalText }),
+  kvCall: of('kvCall', { requestId: u53, payload }),
+  kvAnswer: of('kvAnswer', { requestId: u53, payload }),
   outcome: of('outcome', { requestId: u53, txid, outcome }),
   refused: of('refused', { requestId: u53, code: text, message: text, retryable: fc.boolean(), leader }),
   adminResult: of('adminResult', { requestId: u53, json: text }),

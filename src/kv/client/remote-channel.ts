@@ -1,0 +1,131 @@
+import { type Clock, type ClusterId, systemClock, toError } from '../../base/index.ts'
+import { type Connection, Link, type Network, type TlsOptions, tcpNetwork } from '../../transport/index.ts'
+import { KvError, unavailable } from './errors.ts'
+import type { KvChannel, KvLine } from './line.ts'
+import { kvHello, RemoteLine } from './remote-line.ts'
+
+/** While somebody waits, a participant that is down is dialled this often. */
+const HURRY_MS = 200
+/** Any timer that holds the process; how long does not matter. */
+const HOLD_MS = 60_000
+
+/** What a channel needs. */
+export interface RemoteChannelParts {
+  readonly name: string
+  readonly host: string
+  readonly port: number
+  readonly tls: TlsOptions | undefined
+  readonly clusterId: ClusterId | undefined
+  readonly clock?: Clock
+  readonly network?: Network
+}
+
+interface Waiter {
+  readonly resolve: (line: KvLine) => void
+}
+
+/** Keeps one connection to a participant, from the first use on; another one after each that is lost. */
+export class RemoteChannel implements KvChannel {
+  readonly #parts: RemoteChannelParts
+  readonly #clock: Clock
+  readonly #waiters = new Set<Waiter>()
+  #link: Link | undefined
+  #line: RemoteLine | undefined
+  #lastError: Error | undefined
+  #isClosed = false
+
+  constructor(parts: RemoteChannelParts) {
+    this.#parts = parts
+    this.#clock = parts.clock ?? systemClock
+  }
+
+  line(timeoutMs: number, signal?: AbortSignal): Promise<KvLine> {
+    if (this.#isClosed) return Promise.reject(this.#closed())
+    if (signal?.aborted === true) return Promise.reject(toError(signal.reason))
+    if (this.#line?.isOpen === true) return Promise.resolve(this.#line)
+    this.#link ??= this.#dial()
+    this.#link.hurry()
+    return this.#awaitLine(timeoutMs, signal)
+  }
+
+  async close(): Promise<void> {
+    this.#isClosed = true
+    this.#link?.close('the application closed it')
+    this.#line?.lost(this.#closed())
+    this.#line = undefined
+  }
+
+  #awaitLine(timeoutMs: number, signal: AbortSignal | undefined): Promise<KvLine> {
+    return new Promise((resolve, reject) => {
+      // A clock's timers let the process end, and between two attempts nothing else holds it.
+      const hold = setInterval(() => {}, HOLD_MS)
+      const leave = (): void => {
+        clearInterval(hold)
+        this.#waiters.delete(waiter)
+        this.#clock.cancel(timer)
+        signal?.removeEventListener('abort', cancel)
+      }
+      const fail = (error: Error): void => {
+        leave()
+        reject(error)
+      }
+      const cancel = (): void => fail(toError(signal?.reason))
+      const timer = this.#clock.after(Math.max(1, timeoutMs), () => fail(this.#unavailable(timeoutMs)))
+      const waiter: Waiter = {
+        resolve: (line) => {
+          leave()
+          resolve(line)
+        },
+      }
+      signal?.addEventListener('abort', cancel, { once: true })
+      this.#waiters.add(waiter)
+    })
+  }
+
+  #dial(): Link {
+    const { name, host, port, tls, clusterId, network = tcpNetwork() } = this.#parts
+    return new Link({
+      network,
+      host,
+      port,
+      ...(tls !== undefined && { tls }),
+      clock: this.#clock,
+      seed: Math.floor(Math.random() * 2 ** 32),
+      hello: () => kvHello(name, clusterId),
+      onUp: (connection) => this.#up(connection),
+      onDown: (error) => this.#down(error),
+      onMessage: (message) => this.#line?.receive(message),
+    })
+  }
+
+  #up(connection: Connection): void {
+    const line = new RemoteLine(this.#parts.name, connection)
+    this.#line = line
+    this.#lastError = undefined
+    for (const waiter of [...this.#waiters]) waiter.resolve(line)
+  }
+
+  #down(error: Error): void {
+    this.#lastError = error
+    this.#line?.lost(error)
+    this.#line = undefined
+    // Whoever waits does so for the next attempt: a restart takes a moment.
+    if (this.#waiters.size > 0 && this.#retriesSoon(error)) this.#clock.after(HURRY_MS, () => this.#link?.hurry())
+  }
+
+  #retriesSoon(error: Error): boolean {
+    return (error as { retryable?: boolean }).retryable === true
+  }
+
+  #unavailable(timeoutMs: number): KvError {
+    const { name, host, port } = this.#parts
+    const why = this.#lastError?.message ?? 'no connection yet'
+    return unavailable(name, `${host}:${port}`, `not within ${Math.round(timeoutMs)} ms: ${why}`, this.#lastError)
+  }
+
+  #closed(): KvError {
+    const { name } = this.#parts
+    const message = `kv() of ${name} was closed; nothing was done. Make a new one`
+    return new KvError(name, { code: 'KV_CLOSED', message, retryable: false })
+  }
+}

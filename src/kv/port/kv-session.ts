@@ -1,0 +1,161 @@
+import type { Txid } from '../../base/index.ts'
+import type { KvBranch } from '../engine/branch.ts'
+import type { KvAnswer, KvRequest, KvStatement } from '../wire/index.ts'
+import { PAGE_BYTES } from '../wire/index.ts'
+import type { KvDesk } from './kv-desk.ts'
+import { busy, notHere, refusalOf, refusalOfVote } from './refusal.ts'
+
+/** Its answer is lost: nobody knows what came of it. The connection must end, so that the other side asks anew. */
+export class AnswerLostError extends Error {}
+
+/** One application at the desk: what it asks for is done at once, as many requests side by side as it likes. */
+export class KvSession {
+  readonly #desk: KvDesk
+  #calls = 0
+  #ended = false
+
+  constructor(desk: KvDesk) {
+    this.#desk = desk
+  }
+
+  /**
+   * @param bytes what the request takes in memory
+   * @throws AnswerLostError when nobody knows whether it committed
+   */
+  async call(request: KvRequest, bytes: number): Promise<KvAnswer> {
+    const { callsMax, callBytesMax } = this.#desk.parts.limits
+    if (this.#calls >= callsMax) return this.#refuse(request, `${callsMax} requests of this connection are under way`)
+    if (this.#desk.callBytes + bytes > callBytesMax) {
+      return this.#refuse(request, `requests of ${callBytesMax} bytes are under way`)
+    }
+    this.#calls += 1
+    this.#desk.callBytes += bytes
+    try {
+      return await this.#carryOut(request)
+    } catch (thrown) {
+      if (thrown instanceof AnswerLostError) throw thrown
+      return refusalOf(thrown)
+    } finally {
+      this.#calls -= 1
+      this.#desk.callBytes -= bytes
+    }
+  }
+
+  /** The application is gone. */
+  end(): void {
+    if (this.#ended) return
+    this.#ended = true
+    this.#desk.leave(this)
+  }
+
+  /** Statements are not to be lost from the middle of a branch. */
+  #refuse(request: KvRequest, what: string): KvAnswer {
+    if (request.kind === 'work' && this.#owns(request.txid))
+      this.#desk.abort(request.txid, `${what}, so a statement was refused`)
+    return busy(what)
+  }
+
+  async #carryOut(request: KvRequest): Promise<KvAnswer> {
+    const { kv, status } = this.#desk.parts
+    switch (request.kind) {
+      case 'begin':
+        return this.#desk.begin(this, request.ticket) ?? { kind: 'done' }
+      case 'work':
+        return this.#work(request.txid, request.statement)
+      case 'alone':
+        return this.#alone(request.txid, request.statement)
+      case 'commit':
+        return this.#owns(request.txid) ? this.#commit(request.txid) : this.#notHere(request.txid)
+      case 'abort':
+        return this.#abort(request.txid)
+      case 'settle':
+        return { kind: 'outcome', outcome: await kv.settle(request.txid) }
+      case 'explain':
+        return this.#desk.reasonOf(request.txid) ?? { kind: 'done' }
+      default:
+        return { kind: 'text', text: JSON.stringify(status()) }
+    }
+  }
+
+  #owns(txid: Txid): boolean {
+    return this.#desk.open(txid)?.session === this
+  }
+
+  #notHere(txid: Txid): KvAnswer {
+    return notHere(txid, this.#desk.reasonOf(txid)?.message)
+  }
+
+  async #work(txid: Txid, statement: KvStatement): Promise<KvAnswer> {
+    const work = this.#desk.open(txid)
+    return work?.session === this ? carryOut(work.branch, statement) : this.#notHere(txid)
+  }
+
+  #abort(txid: Txid): KvAnswer {
+    if (!this.#owns(txid)) return this.#notHere(txid)
+    this.#desk.abort(txid, 'the application asked for it')
+    return { kind: 'done' }
+  }
+
+  async #commit(txid: Txid): Promise<KvAnswer> {
+    const { kv } = this.#desk.parts
+    let ended: Awaited<ReturnType<typeof kv.commitOnePhase>>
+    try {
+      ended = await kv.commitOnePhase(txid)
+    } catch (cause) {
+      throw new AnswerLostError('a commit has no answer', { cause })
+    } finally {
+      this.#desk.over(txid)
+    }
+    return ended.kind === 'done' ? ended : refusalOfVote(ended)
+  }
+
+  async #alone(txid: Txid, statement: KvStatement): Promise<KvAnswer> {
+    const { kv } = this.#desk.parts
+    if (statement.kind === 'get') return { kind: 'value', value: await kv.get(statement.key) }
+    if (statement.kind === 'scan') return { kind: 'page', ...(await kv.scan(pageOf(statement))) }
+    const refused = this.#desk.beginAlone(this, txid)
+    const work = this.#desk.open(txid)
+    if (refused !== undefined || work === undefined) return refused ?? this.#notHere(txid)
+    try {
+      const answer = await carryOut(work.branch, statement)
+      // Unlike in a branch, to find something else is an answer here, and nothing is left to vote on.
+      if (answer.kind === 'flag' && !answer.flag) return answer
+      const ended = await this.#commit(txid)
+      return ended.kind === 'done' ? answer : ended
+    } finally {
+      this.#desk.abort(txid, 'it did not commit')
+    }
+  }
+}
+
+async function carryOut(branch: KvBranch, statement: KvStatement): Promise<KvAnswer> {
+  switch (statement.kind) {
+    case 'get':
+      return { kind: 'value', value: await branch.get(statement.key) }
+    case 'scan':
+      return { kind: 'page', ...(await branch.scan(pageOf(statement))) }
+    case 'put':
+      await branch.put(statement.key, statement.value)
+      return { kind: 'done' }
+    case 'delete':
+      await branch.delete(statement.key)
+      return { kind: 'done' }
+    case 'add':
+      return { kind: 'value', value: await branch.add(statement.key, statement.amount) }
+    default: {
+      const { key, expected, value } = statement
+      return { kind: 'flag', flag: await branch.compareAndSet(key, expected, value) }
+    }
+  }
+}
+
+/** A page must fit in a frame. */
+function pageOf({ from, to, prefix, limit }: Extract<KvStatement, { kind: 'scan' }>) {
+  return {
+    ...(from !== undefined && { from }),
+    ...(to !== undefined && { to }),
+    ...(prefix !== undefined && { prefix }),
+    ...(limit !== undefined && { limit }),
+    bytes: PAGE_BYTES,
+  }
+}
