@@ -15,7 +15,7 @@ export interface CoordinatorFlags {
 
 /** Adds `--coordinators`, `--timeout`, `--json` and what TLS needs. */
 export function addCoordinatorOptions(command: Command): Command {
-  return command
+  return addTlsOptions(command)
     .addOption(
       new Option('-c, --coordinators <host:port,…>', 'the coordinators to ask')
         .env('CONCORDAT_COORDINATORS')
@@ -23,10 +23,15 @@ export function addCoordinatorOptions(command: Command): Command {
         .argParser(addresses),
     )
     .addOption(new Option('--timeout <ms>', 'how long to wait for each answer').default(3_000).argParser(wholeNumber))
+    .option('--json', 'print one line of JSON for machines')
+}
+
+/** Adds what TLS needs. */
+export function addTlsOptions(command: Command): Command {
+  return command
     .addOption(pemOption('--tls-ca <file>', 'speak TLS, and trust coordinators that this authority signed', 'TLS_CA'))
     .addOption(pemOption('--tls-cert <file>', 'own certificate, for mutual TLS', 'TLS_CERT'))
     .addOption(pemOption('--tls-key <file>', 'its private key', 'TLS_KEY'))
-    .option('--json', 'print one line of JSON for machines')
 }
 
 function pemOption(flag: string, text: string, variable: string): Option {
@@ -40,7 +45,7 @@ function pemOption(flag: string, text: string, variable: string): Option {
 }
 
 /** The part of the flags that concerns the connection. */
-export function askOptions({ timeout, tlsCa, tlsCert, tlsKey }: CoordinatorFlags): AskOptions {
+export function askOptions({ timeout, tlsCa, tlsCert, tlsKey }: Omit<CoordinatorFlags, 'coordinators'>): AskOptions {
   const tls = {
     ...(tlsCa === undefined ? {} : { ca: tlsCa }),
     ...(tlsCert === undefined ? {} : { cert: tlsCert }),

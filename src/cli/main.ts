@@ -11,6 +11,7 @@ import { addListCommand } from './list-command.ts'
 import { addMembersCommand } from './members-command.ts'
 import { addOutcomeCommand } from './outcome-command.ts'
 import { ExitCode, printError, printJsonError } from './output.ts'
+import { addParticipantCommand } from './participant-command.ts'
 import { addRecoverCommand } from './recover-command.ts'
 import { addRestoreCommand } from './restore-command.ts'
 import { addServeCommand } from './serve-command.ts'
@@ -28,6 +29,7 @@ const program = new Command('concordat')
   .exitOverride()
 
 addServeCommand(program)
+addParticipantCommand(program)
 addStatusCommand(program)
 addOutcomeCommand(program)
 addListCommand(program)
@@ -50,6 +52,13 @@ const WRONG_CALLS: ReadonlySet<string> = new Set([
   'PATH_UNUSABLE',
 ])
 
+/** Codes that say that nobody could be asked. */
+const UNAVAILABLE: ReadonlySet<string> = new Set([
+  'COORDINATOR_UNAVAILABLE',
+  'COORDINATOR_UNREACHABLE',
+  'KV_UNAVAILABLE',
+])
+
 try {
   await program.parseAsync()
 } catch (error) {
@@ -63,7 +72,5 @@ function exitCodeOf(error: unknown): number {
   printError(error)
   if (!(error instanceof ConcordatError)) return ExitCode.failed
   if (WRONG_CALLS.has(error.code)) return ExitCode.usage
-  return error.code === 'COORDINATOR_UNAVAILABLE' || error.code === 'COORDINATOR_UNREACHABLE'
-    ? ExitCode.unavailable
-    : ExitCode.failed
+  return UNAVAILABLE.has(error.code) ? ExitCode.unavailable : ExitCode.failed
 }

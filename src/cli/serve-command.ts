@@ -2,6 +2,7 @@ import { type Command, Option } from 'commander'
 import { pino } from 'pino'
 import { CoordinatorServer, loadConfig, type Override, type ServerConfig } from '../server/index.ts'
 import { ExitCode, printError } from './output.ts'
+import { stopRequest } from './stop-request.ts'
 
 /** A flag that sets one key of the configuration. */
 interface ConfigFlag {
@@ -167,18 +168,6 @@ async function serve(config: ServerConfig): Promise<void> {
   logger.info('stopped')
   // An open channel to the supervisor would keep the process alive.
   if (process.connected) process.disconnect()
-}
-
-/** Resolves with why this coordinator should stop. */
-function stopRequest(): Promise<string> {
-  return new Promise((resolve) => {
-    process.once('SIGTERM', () => resolve('SIGTERM'))
-    process.once('SIGINT', () => resolve('SIGINT'))
-    // A supervisor that spawned this process with a channel takes it along when it goes.
-    process.once('disconnect', () => resolve('the supervisor is gone'))
-    // It may have gone while the modules were loaded. Without a channel `connected` is undefined.
-    if (process.connected === false) resolve('the supervisor is gone')
-  })
 }
 
 function toCamelCase(flag: string): string {

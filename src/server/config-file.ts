@@ -1,6 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { dirname, resolve } from 'node:path'
 import { type Document, isMap, isNode, LineCounter, parseDocument } from 'yaml'
+import type { z } from 'zod'
 import { toError } from '../base/index.ts'
 import { configSchema, type ServerConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
@@ -22,12 +23,32 @@ export function loadConfig(
   overrides: readonly Override[] = [],
   environment: Readonly<Record<string, string | undefined>> = process.env,
 ): ServerConfig {
+  const config = loadConfigAs(configSchema, file, overrides, environment)
+  const absolute = (path: string): string => resolve(baseOf(file), path)
+  const participants = config.participants.map((each) =>
+    each.ca === undefined ? each : { ...each, ca: absolute(each.ca) },
+  )
+  return { ...config, participants }
+}
+
+/** The same, for another program's configuration. @throws ConfigError */
+export function loadConfigAs<Config extends ConfigWithPaths>(
+  schema: z.ZodType<Config>,
+  file: string | undefined,
+  overrides: readonly Override[] = [],
+  environment: Readonly<Record<string, string | undefined>> = process.env,
+): Config {
   const source = file === undefined ? new ConfigSource('flags', '') : new ConfigSource(file, readText(file))
   for (const override of overrides) source.override(override)
   const input = substitute(source.value(), [], environment, source)
-  const result = configSchema.safeParse(input)
+  const result = schema.safeParse(input)
   if (!result.success) throw source.error(result.error.issues)
-  return withAbsolutePaths(result.data, file === undefined ? process.cwd() : dirname(resolve(file)))
+  return withAbsolutePaths(result.data, baseOf(file))
+}
+
+/** What relative paths are relative to. */
+function baseOf(file: string | undefined): string {
+  return file === undefined ? process.cwd() : dirname(resolve(file))
 }
 
 function readText(file: string): string {
@@ -143,12 +164,17 @@ function substitute(
   )
 }
 
-function withAbsolutePaths(config: ServerConfig, base: string): ServerConfig {
-  const { tls, participants } = config
+/** The keys that are paths. */
+interface ConfigWithPaths {
+  readonly data: string
+  readonly tls?: { readonly key: string; readonly cert: string; readonly ca?: string | undefined } | undefined
+}
+
+function withAbsolutePaths<Config extends ConfigWithPaths>(config: Config, base: string): Config {
+  const { tls } = config
   return {
     ...config,
     data: resolve(base, config.data),
-    participants: participants.map((each) => (each.ca === undefined ? each : { ...each, ca: resolve(base, each.ca) })),
     ...(tls === undefined
       ? {}
       : {

@@ -13,7 +13,7 @@ export {
 export { type TakenBackup, takeBackup } from './backup-client.ts'
 export type { ServerConfig, ServerConfigInput } from './config.ts'
 export { ConfigError } from './config-error.ts'
-export { loadConfig, type Override } from './config-file.ts'
+export { loadConfig, loadConfigAs, type Override } from './config-file.ts'
 export type { InDoubtAnswer, InDoubtBranch, InDoubtResource } from './in-doubt-view.ts'
 export {
   type BackupSummary,
