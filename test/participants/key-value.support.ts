@@ -1,0 +1,144 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { closeSync, mkdirSync, openSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { onTestFinished } from 'vitest'
+import { stringify } from 'yaml'
+import { service } from '../../src/client/index.ts'
+import { askKvStatus, type KeyValueStore, type KvStatus, kv } from '../../src/kv/index.ts'
+import { participant } from '../../src/participant/index.ts'
+import { type Fleet, freePorts, type ProcessEnd } from '../support/fleet.support.ts'
+import { plainEnvironment, program } from '../support/program.support.ts'
+import { until } from '../support/waiting.support.ts'
+
+/** A key-value participant as an operator runs it: `concordat participant kv --config FILE`, a process of its own. */
+export class KvProcess {
+  readonly name: string
+  readonly address: string
+  readonly #configFile: string
+  readonly #logFile: string
+  #child: ChildProcess | undefined
+
+  private constructor(name: string, address: string, home: string) {
+    this.name = name
+    this.address = address
+    this.#configFile = join(home, 'participant.yaml')
+    this.#logFile = join(home, 'log')
+  }
+
+  /** Starts one for the test that runs now, and waits until it answers. */
+  static async start(fleet: Fleet, name: string, config: object = {}): Promise<KvProcess> {
+    const [port] = await freePorts(1)
+    const home = join(fleet.directory, name)
+    mkdirSync(home)
+    const made = new KvProcess(name, `127.0.0.1:${port}`, home)
+    const { cluster, addresses: coordinators } = fleet
+    const listen = made.address
+    writeFileSync(made.#configFile, stringify({ cluster, name, data: './data', listen, coordinators, ...config }))
+    onTestFinished(async ({ task }) => {
+      if (task.result?.state === 'fail')
+        console.error(`--- participant ${name}\n${made.log.split('\n').slice(-25).join('\n')}`)
+      if (made.#child !== undefined) await made.end('SIGKILL')
+    })
+    await made.restart()
+    return made
+  }
+
+  /** An application's handle on it; closed with the test. */
+  store(timeoutMs = 15_000): KeyValueStore {
+    const store = kv({ name: this.name, address: this.address, timeoutMs })
+    onTestFinished(() => store.close())
+    return store
+  }
+
+  /** Starts it again on its data, and waits until it answers. */
+  async restart(): Promise<void> {
+    const log = openSync(this.#logFile, 'a')
+    const args = [program(), 'participant', 'kv', '--config', this.#configFile]
+    // The channel ends it when the test process is gone, even by SIGKILL.
+    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log, 'ipc'], env: plainEnvironment() })
+    closeSync(log)
+    this.#child = child
+    child.on('exit', () => {
+      this.#child = undefined
+    })
+    await until(`${this.name} answers`, () => this.status())
+  }
+
+  /** Sends a signal that ends it, and says how it ended. */
+  async end(signal: NodeJS.Signals): Promise<ProcessEnd> {
+    const child = this.#child
+    if (child === undefined) throw new Error(`${this.name} does not run`)
+    const gone = once(child, 'exit')
+    child.kill(signal)
+    const [code, by] = (await gone) as [number | null, NodeJS.Signals | null]
+    return { code, signal: by }
+  }
+
+  kill(): Promise<ProcessEnd> {
+    return this.end('SIGKILL')
+  }
+
+  /** Undefined when it does not answer. */
+  async status(): Promise<KvStatus | undefined> {
+    const [host = '', port] = this.address.split(':')
+    return askKvStatus({ host, port: Number(port) }, { timeoutMs: 1_000 }).catch(() => undefined)
+  }
+
+  /** Waits until so many of its branches are in doubt. */
+  async inDoubt(count: number): Promise<KvStatus> {
+    return until(`${count} branches are in doubt at ${this.name}`, async () => {
+      const status = await this.status()
+      return status?.inDoubtCount === count && status
+    })
+  }
+
+  /** What it said. */
+  get log(): string {
+    return readFileSync(this.#logFile, 'utf8')
+  }
+}
+
+/** A service in the test's process whose vote comes when the test says so: until then a transaction is not decided. */
+export class Brake {
+  readonly service = service('brake')
+  /** Gives the vote. */
+  release: () => void = () => {}
+  readonly #participant: Awaited<ReturnType<typeof participant>>
+
+  private constructor(made: Awaited<ReturnType<typeof participant>>) {
+    this.#participant = made
+  }
+
+  static async start(fleet: Fleet): Promise<Brake> {
+    let release = (): void => {}
+    const released = new Promise<void>((resolve) => {
+      release = resolve
+    })
+    const made = await participant({
+      name: 'brake',
+      coordinators: fleet.addresses,
+      clusterId: fleet.cluster,
+      journal: join(fleet.directory, 'brake'),
+      prepare: () => released,
+      commit: () => {},
+      abort: () => {},
+    })
+    const brake = new Brake(made)
+    brake.release = release
+    onTestFinished(() => {
+      release()
+      return made.close()
+    })
+    await until('the coordinators know the brake', async () => {
+      const leader = await fleet.leader()
+      return leader.participants?.some(({ name, instances }) => name === 'brake' && instances > 0)
+    })
+    return brake
+  }
+
+  /** Its work in a transaction: none. */
+  async work(ticket: string): Promise<void> {
+    await this.#participant.work(ticket, () => {})
+  }
+}
