@@ -31,7 +31,7 @@ const examples: readonly (readonly [unknown, string])[] = [
   ],
   [
     { kind: 'hello', protocolMajor: 1, protocolMinor: 1, role: 'kv', clusterId: 'c', node: undefined, name: 'n' },
-    `00000011 01 ${MAGIC} 0001 0001 03 01 0001 63 00 0001 6e`,
+    `00000012 01 ${MAGIC} 0001 0001 03 01 0001 63 00 0001 6e`,
   ],
   [
     { kind: 'hello', protocolMajor: 1, protocolMinor: 1, role: 'peer', clusterId: 'c', node, name: 'n' },

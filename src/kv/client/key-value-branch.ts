@@ -8,7 +8,7 @@ import { checked, resultOf, scanStatement } from './statements.ts'
 
 /**
  * A transaction's work at one key-value participant: what `tx.enlist(kv(…))` gives. Reads lock what they read, writes what
- * they write, until the transaction's end. Several calls may be under way at a time.
+ * they write, until the transaction's end. Several calls may be under way at a time: they are carried out in their order.
  *
  * Any error rolls the branch back: the transaction can then only abort.
  */

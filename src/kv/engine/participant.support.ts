@@ -18,8 +18,17 @@ export class TestClock implements Clock {
     return { timer }
   }
 
-  every(): Timer {
-    throw new Error('the participant does not use it')
+  every(periodMs: number, task: () => void): Timer {
+    const timer = {}
+    const again = (): void => {
+      this.#timers.set(timer, { dueMs: this.#nowMs + periodMs, task: run })
+    }
+    const run = (): void => {
+      again()
+      task()
+    }
+    again()
+    return { timer }
   }
 
   cancel({ timer }: Timer): void {

@@ -42,6 +42,10 @@ export interface OpenWork {
   readonly session: KvSession
   /** When it is rolled back if nobody has asked for its vote. Monotonic. */
   readonly dueMs: number
+  /** Statements that have no answer yet. They are carried out one by one, in the order in which they came. */
+  queued: number
+  /** Settles with the last of them. */
+  tail: Promise<unknown>
 }
 
 /**
@@ -102,13 +106,31 @@ export class KvDesk {
     if (this.#open.has(txid)) return begunTwice(txid)
     const branch = kv.begin(txid, branchId)
     const dueMs = clock.monotonicMs() + timeoutMs + limits.slackMs
-    this.#open.set(txid, { txid, branchId, branch, session, dueMs })
+    this.#open.set(txid, { txid, branchId, branch, session, dueMs, queued: 0, tail: Promise.resolve() })
     return undefined
   }
 
   /** The branch, while it is at work. */
   open(txid: Txid): OpenWork | undefined {
     return this.#open.get(txid)
+  }
+
+  /** Carries a statement out behind those that came before it. */
+  async inOrder<T>(work: OpenWork, statement: () => Promise<T>): Promise<T> {
+    work.queued += 1
+    const done = work.tail.then(statement)
+    work.tail = done.catch(() => undefined)
+    try {
+      return await done
+    } finally {
+      work.queued -= 1
+    }
+  }
+
+  /** Before its vote: a statement that is still waiting is work that nobody awaited, and must not be left out. */
+  refuseUnawaited(txid: Txid): void {
+    const work = this.#open.get(txid)
+    if (work !== undefined && work.queued > 0) this.#rollBack(work, 'a call in it was still under way at the commit')
   }
 
   get openCount(): number {

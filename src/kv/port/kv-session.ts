@@ -87,7 +87,8 @@ export class KvSession {
 
   async #work(txid: Txid, statement: KvStatement): Promise<KvAnswer> {
     const work = this.#desk.open(txid)
-    return work?.session === this ? carryOut(work.branch, statement) : this.#notHere(txid)
+    if (work?.session !== this) return this.#notHere(txid)
+    return this.#desk.inOrder(work, () => carryOut(work.branch, statement))
   }
 
   #abort(txid: Txid): KvAnswer {
@@ -98,6 +99,7 @@ export class KvSession {
 
   async #commit(txid: Txid): Promise<KvAnswer> {
     const { kv } = this.#desk.parts
+    this.#desk.refuseUnawaited(txid)
     let ended: Awaited<ReturnType<typeof kv.commitOnePhase>>
     try {
       ended = await kv.commitOnePhase(txid)

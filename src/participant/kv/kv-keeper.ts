@@ -69,6 +69,7 @@ export class KvKeeper {
       logger.error({ txid, branch, held }, 'PREPARE for a branch that is not here; a transaction has one branch here')
       return reply('abort')
     }
+    desk.refuseUnawaited(txid)
     const vote = await kv.prepare(txid)
     desk.over(txid)
     if (vote.kind === 'abort') {
