@@ -18,7 +18,6 @@ import { KeyValueBranch } from './key-value-branch.ts'
 import { type KvChannel, LineLostError } from './line.ts'
 import { checked, resultOf, scanStatement } from './statements.ts'
 
-/** How long a lost answer is asked for again, at least. */
 const SETTLE_MS = 5_000
 /** The pause between two questions. */
 const SETTLE_PAUSE_MS = 100
@@ -37,6 +36,8 @@ export interface KeyValueStoreParts {
   readonly channel: KvChannel
   /** The time of a call outside of transactions. */
   readonly timeoutMs: number
+  /** How long a lost answer is asked for again, at least. Default 5,000. */
+  readonly settleMs?: number
   readonly clock?: Clock
 }
 
@@ -120,7 +121,7 @@ export class KeyValueStore {
     } catch (thrown) {
       cause = toError(thrown)
     }
-    const outcome = await this.settle(txid, SETTLE_MS)
+    const outcome = await this.settle(txid, this.#parts.settleMs ?? SETTLE_MS)
     if (outcome === 'committed') return { kind: 'committed' }
     return outcome === 'aborted'
       ? { kind: 'aborted', cause: branchLost(this.name, txid, cause) }
@@ -169,7 +170,7 @@ export class KeyValueStore {
   }
 
   async #write(statement: KvStatement, done: KvAnswer): Promise<KvAnswer> {
-    const { timeoutMs, channel } = this.#parts
+    const { timeoutMs, settleMs = SETTLE_MS, channel } = this.#parts
     const txid = this.#newTxid()
     const request = { kind: 'alone', txid, statement: checked(statement) } as const
     const dueMs = this.#clock.monotonicMs() + timeoutMs
@@ -184,7 +185,7 @@ export class KeyValueStore {
       if (!(thrown instanceof LineLostError)) throw thrown
       cause = thrown
     }
-    const outcome = await this.settle(txid, Math.max(SETTLE_MS, dueMs - this.#clock.monotonicMs()))
+    const outcome = await this.settle(txid, Math.max(settleMs, dueMs - this.#clock.monotonicMs()))
     if (outcome === 'committed') return done
     throw outcome === 'aborted' ? branchLost(this.name, txid, cause) : outcomeUnknown(this.name, txid, cause)
   }

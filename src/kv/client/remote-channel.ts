@@ -22,6 +22,7 @@ export interface RemoteChannelParts {
 
 interface Waiter {
   readonly resolve: (line: KvLine) => void
+  readonly reject: (error: Error) => void
 }
 
 /** Keeps one connection to a participant, from the first use on; another one after each that is lost. */
@@ -70,12 +71,13 @@ export class RemoteChannel implements KvChannel {
         reject(error)
       }
       const cancel = (): void => fail(toError(signal?.reason))
-      const timer = this.#clock.after(Math.max(1, timeoutMs), () => fail(this.#unavailable(timeoutMs)))
+      const timer = this.#clock.after(Math.max(1, timeoutMs), () => fail(this.#unavailable()))
       const waiter: Waiter = {
         resolve: (line) => {
           leave()
           resolve(line)
         },
+        reject: fail,
       }
       signal?.addEventListener('abort', cancel, { once: true })
       this.#waiters.add(waiter)
@@ -109,18 +111,16 @@ export class RemoteChannel implements KvChannel {
     this.#lastError = error
     this.#line?.lost(error)
     this.#line = undefined
-    // Whoever waits does so for the next attempt: a restart takes a moment.
-    if (this.#waiters.size > 0 && this.#retriesSoon(error)) this.#clock.after(HURRY_MS, () => this.#link?.hurry())
+    if (this.#waiters.size === 0) return
+    // A restart takes a moment; a wrong name, address or certificate stays wrong.
+    if ((error as { retryable?: boolean }).retryable === true) this.#clock.after(HURRY_MS, () => this.#link?.hurry())
+    else for (const waiter of [...this.#waiters]) waiter.reject(this.#unavailable())
   }
 
-  #retriesSoon(error: Error): boolean {
-    return (error as { retryable?: boolean }).retryable === true
-  }
-
-  #unavailable(timeoutMs: number): KvError {
+  #unavailable(): KvError {
     const { name, host, port } = this.#parts
-    const why = this.#lastError?.message ?? 'no connection yet'
-    return unavailable(name, `${host}:${port}`, `not within ${Math.round(timeoutMs)} ms: ${why}`, this.#lastError)
+    const why = this.#lastError?.message ?? 'no connection in time'
+    return unavailable(name, `${host}:${port}`, why, this.#lastError)
   }
 
   #closed(): KvError {
