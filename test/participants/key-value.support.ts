@@ -5,10 +5,10 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { stringify } from 'yaml'
 import { service } from '../../src/client/index.ts'
-import { askKvStatus, type KeyValueStore, type KvStatus, kv } from '../../src/kv/index.ts'
+import { type KeyValueStore, type KvStatus, kv } from '../../src/kv/index.ts'
 import { participant } from '../../src/participant/index.ts'
 import { type Fleet, freePorts, type ProcessEnd } from '../support/fleet.support.ts'
-import { plainEnvironment, program } from '../support/program.support.ts'
+import { concordat, plainEnvironment, program } from '../support/program.support.ts'
 import { until } from '../support/waiting.support.ts'
 
 /** A key-value participant as an operator runs it: `concordat participant kv --config FILE`, a process of its own. */
@@ -17,21 +17,28 @@ export class KvProcess {
   readonly address: string
   readonly #configFile: string
   readonly #logFile: string
+  readonly #flags: readonly string[]
   #child: ChildProcess | undefined
 
-  private constructor(name: string, address: string, home: string) {
+  private constructor(name: string, address: string, home: string, flags: readonly string[]) {
+    this.#flags = flags
     this.name = name
     this.address = address
     this.#configFile = join(home, 'participant.yaml')
     this.#logFile = join(home, 'log')
   }
 
-  /** Starts one for the test that runs now, and waits until it answers. */
-  static async start(fleet: Fleet, name: string, config: object = {}): Promise<KvProcess> {
+  /** Starts one for the test that runs now, and waits until it answers. @param flags how to ask it under TLS */
+  static async start(
+    fleet: Fleet,
+    name: string,
+    config: object = {},
+    flags: readonly string[] = [],
+  ): Promise<KvProcess> {
     const [port] = await freePorts(1)
     const home = join(fleet.directory, name)
     mkdirSync(home)
-    const made = new KvProcess(name, `127.0.0.1:${port}`, home)
+    const made = new KvProcess(name, `127.0.0.1:${port}`, home, flags)
     const { cluster, addresses: coordinators } = fleet
     const listen = made.address
     writeFileSync(made.#configFile, stringify({ cluster, name, data: './data', listen, coordinators, ...config }))
@@ -81,8 +88,15 @@ export class KvProcess {
 
   /** Undefined when it does not answer. */
   async status(): Promise<KvStatus | undefined> {
-    const [host = '', port] = this.address.split(':')
-    return askKvStatus({ host, port: Number(port) }, { timeoutMs: 1_000 }).catch(() => undefined)
+    const { code, stdout } = await concordat([
+      'participant',
+      'status',
+      '--address',
+      this.address,
+      '--json',
+      ...this.#flags,
+    ])
+    return code === 0 ? (JSON.parse(stdout) as KvStatus) : undefined
   }
 
   /** Waits until so many of its branches are in doubt. */

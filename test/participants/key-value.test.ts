@@ -1,9 +1,11 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
+import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
-import type { Concordat, TransactionAbortedError } from '../../src/client/index.ts'
-import type { KeyValueStore } from '../../src/kv/index.ts'
+import { Concordat, service, type TransactionAbortedError } from '../../src/client/index.ts'
+import { type KeyValueStore, kv } from '../../src/kv/index.ts'
+import { keyValueParticipant } from '../../src/participant/index.ts'
 import { Fleet } from '../support/fleet.support.ts'
 import { concordat as command, root } from '../support/program.support.ts'
 import { pause, until } from '../support/waiting.support.ts'
@@ -249,4 +251,41 @@ test('SIGTERM lets transactions come to their end, and ends with 0; who uses it 
   await accounts.restart()
   expect(await reading).toBe(9)
   expect((await accounts.status())?.inDoubtCount).toBe(0)
+})
+
+test('a participant in the application’s own process takes part without a port, and goes on where it was', async () => {
+  const options = {
+    name: 'own',
+    coordinators: fleet.addresses,
+    clusterId: fleet.cluster,
+    data: join(fleet.directory, 'own'),
+  }
+  const own = await keyValueParticipant(options)
+  expect(own.port).toBe(0)
+  await until('the coordinators know it', async () => {
+    const { participants } = await fleet.leader()
+    return participants?.some(({ name, instances }) => name === 'own' && instances > 0)
+  })
+  await concordat.transaction(async (tx) => {
+    await (await tx.enlist(own.store)).put('a', 'here')
+    await (await tx.enlist(accountsStore)).put('a', 'there')
+  })
+  expect([await own.store.get('a'), await accountsStore.get('a')]).toEqual(['here', 'there'])
+  await expect(keyValueParticipant(options)).rejects.toMatchObject({ code: 'WAL_LOCKED' })
+  await own.close()
+  await expect(keyValueParticipant({ ...options, name: 'other' })).rejects.toMatchObject({ code: 'KV_NAME_CHANGED' })
+  const again = await keyValueParticipant(options)
+  onTestFinished(() => again.close())
+  expect(await again.store.get('a')).toBe('here')
+})
+
+test('a wrong address is told by either side: a coordinator is no participant, and a participant no coordinator', async () => {
+  const wrong = kv({ name: 'accounts', address: fleet.addresses[0] ?? '', timeoutMs: 3_000 })
+  onTestFinished(() => wrong.close())
+  const error = await failure(wrong.get('a'))
+  expect(error).toMatchObject({ code: 'KV_UNAVAILABLE', message: expect.stringContaining('WRONG_SERVICE') })
+  const lost = new Concordat({ coordinators: [accounts.address] })
+  onTestFinished(() => lost.close())
+  const unavailable = await failure(lost.transaction({ timeoutMs: 1_000 }, (tx) => tx.enlist(service('any'))))
+  expect(unavailable.message).toContain('WRONG_SERVICE')
 })
