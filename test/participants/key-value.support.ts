@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { onTestFinished } from 'vitest'
 import { stringify } from 'yaml'
 import { service } from '../../src/client/index.ts'
-import { type KeyValueStore, type KvStatus, kv } from '../../src/kv/index.ts'
+import { askKvStatus, type KeyValueStore, type KvStatus, kv } from '../../src/kv/index.ts'
 import { participant } from '../../src/participant/index.ts'
 import { type Fleet, freePorts, type ProcessEnd } from '../support/fleet.support.ts'
 import { concordat, plainEnvironment, program } from '../support/program.support.ts'
@@ -88,6 +88,10 @@ export class KvProcess {
 
   /** Undefined when it does not answer. */
   async status(): Promise<KvStatus | undefined> {
+    const [host = '', port] = this.address.split(':')
+    if (this.#flags.length === 0) {
+      return askKvStatus({ host, port: Number(port) }, { timeoutMs: 2_000 }).catch(() => undefined)
+    }
     const { code, stdout } = await concordat([
       'participant',
       'status',

@@ -1,5 +1,5 @@
-export { KvDesk, type KvDeskParts } from './kv-desk.ts'
-export { KvPort, type KvPortParts } from './kv-port.ts'
+export { KvDesk } from './kv-desk.ts'
+export { KvPort } from './kv-port.ts'
 export type { KvSession } from './kv-session.ts'
 export { KV_PORT_LIMITS, type KvPortLimits } from './options.ts'
 export { refusalOfVote } from './refusal.ts'
