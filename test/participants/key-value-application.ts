@@ -8,7 +8,7 @@ export interface KvApplicationOrders {
   readonly stores: readonly { readonly name: string; readonly address: string }[]
   readonly key: string
   /** Where it kills itself. */
-  readonly die: 'beforeCommit' | 'afterCommitRequest'
+  readonly die: 'beforeCommit' | 'afterCommitRequest' | 'frozenBeforeCommit'
 }
 
 const { coordinators, stores, key, die } = JSON.parse(process.argv[2] ?? '') as KvApplicationOrders
@@ -23,6 +23,7 @@ function kill(): Promise<never> {
 await concordat.transaction(async (tx) => {
   for (const store of handles) await (await tx.enlist(store)).add(key, 1)
   console.log(tx.txid)
+  if (die === 'frozenBeforeCommit') process.kill(process.pid, 'SIGSTOP')
   if (die === 'beforeCommit') await kill()
   // The decision takes two round trips and two writes: some of these lie behind it then, and some before it.
   else setTimeout(kill, 3)

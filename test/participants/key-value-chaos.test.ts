@@ -35,7 +35,7 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
     for (let number = 0; number < ACCOUNTS; number++) await store.put(`account/${number}`, MONEY)
   }
   const whole = stores.length * ACCOUNTS * MONEY
-  const counts = { committed: 0, failed: 0, audits: 0, kills: 0 }
+  const counts = { readBack: 0, committed: 0, failed: 0, audits: 0, kills: 0 }
   const told = new Map<string, 'committed' | 'aborted' | 'unknown'>()
   const codes = new Map<unknown, number>()
   const begunMs = performance.now()
@@ -59,6 +59,14 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
     await branch.add(`account/${prng.below(ACCOUNTS)}`, amount)
     await branch.put(`done/${tx.txid}`, amount)
   }
+  /** What was told to be committed is seen by whoever reads afterwards, also while its participant dies and comes back. */
+  const readBack = async (txid: string): Promise<void> => {
+    for (const store of stores) {
+      const found = await store.get(`done/${txid}`).catch(fail)
+      expect(found, `${txid} was committed; seed ${seed}`).toBeDefined()
+      if (typeof found === 'number') counts.readBack += 1
+    }
+  }
   const transfer = async (): Promise<void> => {
     let txid = ''
     const amount = prng.between(1, 20)
@@ -72,6 +80,7 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
       })
       told.set(txid, 'committed')
       counts.committed += 1
+      if (prng.chance(0.2)) await readBack(txid)
     } catch (error) {
       told.set(txid, fail(error) as 'aborted' | 'unknown')
     }
@@ -146,5 +155,6 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
   expect(counts.committed, context).toBeGreaterThan(COMMITTED_MIN)
   expect(counts.audits, context).toBeGreaterThan(AUDITS_MIN)
   expect(counts.kills, context).toBeGreaterThan(KILLS_MIN)
+  expect(counts.readBack, context).toBeGreaterThan(0)
   console.info(context)
 }, 180_000)

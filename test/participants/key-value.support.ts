@@ -82,6 +82,10 @@ export class KvProcess {
     return { code, signal: by }
   }
 
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#child?.kill(signal)
+  }
+
   kill(): Promise<ProcessEnd> {
     return this.end('SIGKILL')
   }

@@ -1,6 +1,7 @@
-import { spawn } from 'node:child_process'
+import { type ChildProcessByStdio, spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { join } from 'node:path'
+import type { Readable } from 'node:stream'
 import { fileURLToPath } from 'node:url'
 import { beforeEach, expect, onTestFinished, test } from 'vitest'
 import { Concordat, service, type TransactionAbortedError } from '../../src/client/index.ts'
@@ -49,13 +50,20 @@ function braked(brake: Brake): Promise<void> {
   })
 }
 
-async function crashApplication(orders: Omit<KvApplicationOrders, 'coordinators'>): Promise<string> {
+function startApplication(
+  orders: Omit<KvApplicationOrders, 'coordinators'>,
+): ChildProcessByStdio<null, Readable, null> {
   const given = JSON.stringify({ coordinators: fleet.addresses, ...orders })
   const child = spawn(process.execPath, ['--import', 'tsx', APPLICATION, given], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'inherit'],
   })
   onTestFinished(() => void child.kill('SIGKILL'))
+  return child
+}
+
+async function crashApplication(orders: Omit<KvApplicationOrders, 'coordinators'>): Promise<string> {
+  const child = startApplication(orders)
   let output = ''
   child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
     output += chunk
@@ -193,6 +201,30 @@ test('an application is killed mid-branch: its locks are free at once, and nothi
     const statuses = await Promise.all([stock.status(), accounts.status()])
     return statuses.every((status) => status?.open === 0 && status.transactions === 0)
   })
+})
+
+test('who stands still loses its branches by its silence: an application, and a participant', async () => {
+  await stockStore.put('stock/pears', 1)
+  const stores = [{ name: stock.name, address: stock.address }]
+  const frozen = startApplication({ stores, key: 'stock/pears', die: 'frozenBeforeCommit' })
+  await until('it works in its branch', async () => (await stock.status())?.open === 1)
+  // Sooner than by the time of its transaction or of a lock.
+  const begunMs = performance.now()
+  expect(await stockStore.get('stock/pears')).toBe(1)
+  expect(performance.now() - begunMs).toBeLessThan(9_500)
+  frozen.kill('SIGKILL')
+
+  const lost = await failure(
+    concordat.transaction(async (tx) => {
+      const branch = await tx.enlist(stockStore)
+      await branch.put('stock/pears', 2)
+      stock.signal('SIGSTOP')
+      await branch.put('stock/pears', 3)
+    }),
+  )
+  expect(lost).toMatchObject({ code: 'KV_BRANCH_LOST', retryable: true })
+  stock.signal('SIGCONT')
+  expect(await stockStore.get('stock/pears')).toBe(1)
 })
 
 test('P1: an application is killed right after its commit request: both participants have it, or neither', async () => {
