@@ -35,7 +35,17 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
     for (let number = 0; number < ACCOUNTS; number++) await store.put(`account/${number}`, MONEY)
   }
   const whole = stores.length * ACCOUNTS * MONEY
-  const counts = { readBack: 0, committed: 0, failed: 0, audits: 0, kills: 0 }
+  const counts = {
+    readBack: 0,
+    lone: 0,
+    loneUnknown: 0,
+    calls: 0,
+    callsUnknown: 0,
+    committed: 0,
+    failed: 0,
+    audits: 0,
+    kills: 0,
+  }
   const told = new Map<string, 'committed' | 'aborted' | 'unknown'>()
   const codes = new Map<unknown, number>()
   const begunMs = performance.now()
@@ -51,7 +61,7 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
     codes.set(code, (codes.get(code) ?? 0) + 1)
     // Every failure is one of ours: nobody is left with a riddle.
     expect(code, String(error)).toMatch(/^(TXN|KV|COORDINATOR)_/)
-    return code === 'TXN_OUTCOME_UNKNOWN' ? 'unknown' : 'aborted'
+    return code?.endsWith('_OUTCOME_UNKNOWN') === true ? 'unknown' : 'aborted'
   }
 
   const move = async (tx: Transaction, store: KeyValueStore, amount: number): Promise<void> => {
@@ -83,6 +93,24 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
       if (prng.chance(0.2)) await readBack(txid)
     } catch (error) {
       told.set(txid, fail(error) as 'aborted' | 'unknown')
+    }
+  }
+  /** Commits in one phase: without coordinators, and with an answer that a kill may lose. */
+  const lone = async (): Promise<void> => {
+    try {
+      await concordat.transaction({ timeoutMs: 4_000 }, async (tx) => (await tx.enlist(stores[0]!)).add('lone', 1))
+      counts.lone += 1
+    } catch (error) {
+      if (fail(error) === 'unknown') counts.loneUnknown += 1
+    }
+  }
+  /** The same, outside of transactions. */
+  const call = async (): Promise<void> => {
+    try {
+      const found = await stores[1]!.get('calls')
+      if (await stores[1]!.compareAndSet('calls', found, Number(found ?? 0) + 1)) counts.calls += 1
+    } catch (error) {
+      if (fail(error) === 'unknown') counts.callsUnknown += 1
     }
   }
   const audit = async (): Promise<void> => {
@@ -128,6 +156,8 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
   await Promise.all([
     killer(),
     worker(audit, 100),
+    worker(lone, 0),
+    worker(call, 0),
     ...Array.from({ length: WORKERS }, () => worker(transfer, prng.below(10))),
   ])
 
@@ -135,6 +165,11 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
   await Promise.all(participants.map((participant) => participant.inDoubt(0)))
   const sums = await Promise.all(stores.map(async (store) => sumOf((await store.scan({ prefix: 'account/' })).entries)))
   expect(sums[0]! + sums[1]!, context).toBe(whole)
+  const [found, calls] = [Number(await stores[0]!.get('lone')), Number(await stores[1]!.get('calls'))]
+  expect(found, context).toBeGreaterThanOrEqual(counts.lone)
+  expect(found, context).toBeLessThanOrEqual(counts.lone + counts.loneUnknown)
+  expect(calls, context).toBeGreaterThanOrEqual(counts.calls)
+  expect(calls, context).toBeLessThanOrEqual(counts.calls + counts.callsUnknown)
   const done = await Promise.all(
     stores.map(async (store) => {
       const found: string[] = []

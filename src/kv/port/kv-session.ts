@@ -23,6 +23,7 @@ export class KvSession {
    * @throws AnswerLostError when nobody knows whether it committed
    */
   async call(request: KvRequest, bytes: number): Promise<KvAnswer> {
+    if (this.#ended) return busy('this connection has ended')
     const { callsMax, callBytesMax } = this.#desk.parts.limits
     if (this.#calls >= callsMax) return this.#refuse(request, `${callsMax} requests of this connection are under way`)
     if (this.#desk.callBytes + bytes > callBytesMax) {

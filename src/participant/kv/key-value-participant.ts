@@ -54,6 +54,7 @@ export class KeyValueParticipant {
   readonly #parts: Parts
   readonly #forgetting: Timer
   #port: KvPort | undefined
+  #isOpen = false
   #closing: Promise<void> | undefined
 
   private constructor(parts: Parts) {
@@ -184,6 +185,7 @@ export class KeyValueParticipant {
     }
     coordinators.connect()
     inquirer.start()
+    this.#isOpen = true
     const { length } = kv.inDoubt()
     const where = this.#port === undefined ? 'in this process' : `on port ${this.port}`
     logger.info(
@@ -196,7 +198,8 @@ export class KeyValueParticipant {
     const { desk, keeper, inquirer, coordinators, kv } = this.#parts
     systemClock.cancel(this.#forgetting)
     desk.drain()
-    await Promise.race([this.#drained(), this.failed])
+    // One whose port could not be had has nobody to wait for.
+    if (this.#isOpen) await Promise.race([this.#drained(), this.failed])
     desk.close()
     await this.#port?.close()
     inquirer.stop()
