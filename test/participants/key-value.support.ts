@@ -58,12 +58,13 @@ export class KvProcess {
     return store
   }
 
-  /** Starts it again on its data, and waits until it answers. */
-  async restart(): Promise<void> {
+  /** Starts it again on its data, and waits until it answers. @param through a program that gets its command line, and runs it */
+  async restart(through: readonly string[] = []): Promise<void> {
     const log = openSync(this.#logFile, 'a')
-    const args = [program(), 'participant', 'kv', '--config', this.#configFile]
+    const line = [...through, process.execPath, program(), 'participant', 'kv', '--config', this.#configFile]
+    const [run = '', ...args] = line
     // The channel ends it when the test process is gone, even by SIGKILL.
-    const child = spawn(process.execPath, args, { stdio: ['ignore', log, log, 'ipc'], env: plainEnvironment() })
+    const child = spawn(run, args, { stdio: ['ignore', log, log, 'ipc'], env: plainEnvironment() })
     closeSync(log)
     this.#child = child
     child.on('exit', () => {
@@ -80,6 +81,13 @@ export class KvProcess {
     child.kill(signal)
     const [code, by] = (await gone) as [number | null, NodeJS.Signals | null]
     return { code, signal: by }
+  }
+
+  /** Resolves when it has ended by itself. */
+  async ended(): Promise<ProcessEnd> {
+    if (this.#child === undefined) throw new Error(`${this.name} does not run`)
+    const [code, signal] = (await once(this.#child, 'exit')) as [number | null, NodeJS.Signals | null]
+    return { code, signal }
   }
 
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {

@@ -321,3 +321,24 @@ test('a wrong address is told by either side: a coordinator is no participant, a
   const unavailable = await failure(lost.transaction({ timeoutMs: 1_000 }, (tx) => tx.enlist(service('any'))))
   expect(unavailable.message).toContain('WRONG_SERVICE')
 })
+
+test('P7: when its data can’t be written the participant ends itself, and after the next start nothing is missing', async () => {
+  await stock.end('SIGTERM')
+  // Files end at 20 MB for this process, as on a disk that is full: the log fits, and the data soon does not.
+  await stock.restart(['bash', '-c', 'trap "" XFSZ; ulimit -f 20000; exec "$@"', 'bash'])
+  const ended = stock.ended()
+  const told: string[] = []
+  const value = 'x'.repeat(900_000)
+  const writing = (async () => {
+    for (let number = 0; number < 60; number++) {
+      await stockStore.put(`big/${number}`, value)
+      told.push(`big/${number}`)
+    }
+  })().catch((error: unknown) => error)
+  expect(await ended).toEqual({ code: 1, signal: null })
+  expect(stock.log).toMatch(/KV_STORE_FAILED|WAL_FAILED/)
+  await stock.restart()
+  await writing
+  expect(told.length).toBeGreaterThan(8)
+  for (const key of told) expect(await stockStore.get(key), key).toBe(value)
+})

@@ -29,7 +29,9 @@ export class KvError extends ConcordatError {
 /** The participant was not reached: nothing was done. */
 export function unavailable(participant: string, address: string, why: string, cause?: unknown): KvError {
   const message = `the key-value participant ${participant === '' ? '' : `${participant} `}at ${address} can't be reached (${why}); nothing was done. Does it run, and is the address right?`
-  return new KvError(participant, { code: 'KV_UNAVAILABLE', message, retryable: true }, { cause })
+  // A wrong name, cluster or certificate stays wrong.
+  const { retryable = true } = (cause ?? {}) as { readonly retryable?: boolean }
+  return new KvError(participant, { code: 'KV_UNAVAILABLE', message, retryable }, { cause })
 }
 
 /** The branch is gone with its connection. */

@@ -126,15 +126,17 @@ test('a one-phase commit whose answer is lost is asked about', async () => {
 
 test('another participant, and none at all, are told at once or in time', async () => {
   const other = storeOf('money')
-  expect((await failure(other.get('a'))).message).toMatch(
-    /can't be reached .*WRONG_PARTICIPANT: this is the key-value participant stock/,
-  )
+  const elsewhere = await failure(other.get('a'))
+  expect(elsewhere).toMatchObject({ code: 'KV_UNAVAILABLE', retryable: false })
+  expect(elsewhere.message).toMatch(/can't be reached .*WRONG_PARTICIPANT: this is the key-value participant stock/)
   await other.close()
   await port.close()
   const [begunMs, missing] = [performance.now(), storeOf('stock', 300)]
   expect(await failure(missing.put('a', 1))).toMatchObject({ code: 'KV_UNAVAILABLE', retryable: true })
   expect(performance.now() - begunMs).toBeLessThan(3_000)
+  const waiting = failure(missing.get('a'))
   await missing.close()
+  expect(await waiting).toMatchObject({ code: 'KV_CLOSED' })
   expect(await failure(missing.get('a'))).toMatchObject({ code: 'KV_CLOSED' })
 })
 

@@ -136,8 +136,11 @@ export class KeyValueStore {
     const dueMs = this.#clock.monotonicMs() + timeoutMs
     for (let leftMs = timeoutMs; leftMs > 0; leftMs = dueMs - this.#clock.monotonicMs()) {
       const asked = this.#parts.channel.line(leftMs).then((line) => line.call({ kind: 'settle', txid }))
-      const answer = await this.#within(asked, leftMs).catch(() => undefined)
-      if (answer?.kind === 'outcome' && answer.outcome !== 'unknown') return answer.outcome
+      const answer = await this.#within(asked, leftMs).catch((error: { readonly code?: string }) => error)
+      // Closed by the application: nobody is asked any more.
+      if (answer !== undefined && 'code' in answer && answer.code === 'KV_CLOSED') break
+      if (answer !== undefined && 'kind' in answer && answer.kind === 'outcome' && answer.outcome !== 'unknown')
+        return answer.outcome
       await sleep(this.#clock, SETTLE_PAUSE_MS)
     }
     return 'unknown'

@@ -54,6 +54,7 @@ export class RemoteChannel implements KvChannel {
     this.#link?.close('the application closed it')
     this.#line?.lost(this.#closed())
     this.#line = undefined
+    for (const waiter of [...this.#waiters]) waiter.reject(this.#closed())
   }
 
   #awaitLine(timeoutMs: number, signal: AbortSignal | undefined): Promise<KvLine> {
