@@ -10,14 +10,14 @@ import { KvProcess } from './key-value.support.ts'
 const RUN_MS = 20_000
 /** On a slow machine it goes on until enough has happened to prove something. */
 const RUN_MS_MAX = 100_000
-const COMMITTED_MIN = 100
-const AUDITS_MIN = 5
+const COMMITTED_MIN = 50
+const AUDITS_MIN = 3
 const KILLS_MIN = 8
 const WORKERS = 8
 const ACCOUNTS = 10
 const MONEY = 100
 
-const CONFIG = { rules: [{ kind: 'notBelowZero', prefix: 'account/' }], limits: { lockTimeoutMs: 1_000 } }
+const CONFIG = { rules: [{ kind: 'notBelowZero', prefix: 'account/' }], limits: { lockTimeoutMs: 2_000 } }
 
 function sumOf(entries: readonly { readonly value: unknown }[]): number {
   return entries.reduce((sum, { value }) => sum + Number(value), 0)
