@@ -1,9 +1,10 @@
 import { assert, type Txid, unreachable } from '../base/index.ts'
 import { branchesDigest, phaseTwoBranches, sameBranches, unionOfBranches, withLaterVotes } from './branches.ts'
 import { applyGuard } from './guard.ts'
-import { addFinding } from './heuristics.ts'
+import { addFinding, withFinding } from './heuristics.ts'
 import { isBehindWatermark, isGuarded, pastDecision } from './knowledge.ts'
 import { COMMITTED } from './outcome-word.ts'
+import { acknowledge, compareSettlements, endSettlement, orderSettlement } from './settlements.ts'
 import type { LedgerState, OpenTransaction } from './state.ts'
 import type { BranchRecord, LedgerCommand, LedgerEffect, Outcome, RefusalReason } from './types.ts'
 
@@ -24,6 +25,8 @@ type Of<Kind extends LedgerCommand['kind']> = Extract<LedgerCommand, { kind: Kin
  * | `aborted`   | decided        | olderThanWatermark   | decided              | alreadyDecided     | alreadyDecided |
  * | `completed` | nothing        | nothing              | nothing              | completed, once    | completed, once |
  * | `heuristic` | nothing        | kept, no outcome     | kept                 | kept               | kept           |
+ *
+ * `settle`, `settled` and `acknowledged` are an operator's: they never change an outcome (settlements.ts).
  *
  * ¹ with other branches: refused, otherBranches. ² without branches: refused, noBranches.
  * Guarded (guard.ts), while unknown or preparing: each of the first three is refused, guarded.
@@ -51,6 +54,15 @@ export function applyCommand(state: LedgerState, command: LedgerCommand, effects
       break
     case 'guard':
       applyGuard(state, command.beforeMs, effects)
+      break
+    case 'settle':
+      orderSettlement(state, command)
+      break
+    case 'settled':
+      endSettlement(state, command)
+      break
+    case 'acknowledged':
+      acknowledge(state, command)
       break
     default:
       unreachable(command)
@@ -131,12 +143,14 @@ function decide(
   effects: LedgerEffect[],
 ): void {
   assert(transaction.outcome === undefined, 'a transaction has at most one decision')
-  const { txid, timeoutMs, findings } = transaction
+  const { txid, timeoutMs } = transaction
   // The map tells whether it was preparing or is new; new ones are not in it yet.
   if (state.open.has(txid)) state.preparingCount--
   if (outcome.kind === 'committed') state.committedCount++
   else state.abortedCount++
 
+  const findings = compareSettlements(state, txid, outcome).reduce(withFinding, transaction.findings)
+  if (transaction.findings.length === 0 && findings.length > 0) state.heuristicCount++
   const decided: OpenTransaction = { txid, timeoutMs, branches, outcome, findings }
   const toTell = phaseTwoBranches(branches)
   effects.push({ kind: 'decided', txid, outcome, branches: toTell })

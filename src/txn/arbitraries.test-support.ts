@@ -59,6 +59,40 @@ export const command: fc.Arbitrary<LedgerCommand> = fc.oneof(
     ),
     reason: fc.constant('a test'),
   }),
+  fc.record({
+    kind: fc.constant('settle' as const),
+    txid,
+    branch: branchId,
+    action: fc.constantFrom('commit' as const, 'abort' as const),
+    by: fc.constantFrom('ann', 'bob'),
+    reason: fc.constant('a test'),
+    evidence: fc.string({ maxLength: 4 }),
+    atMs: fc.nat(),
+  }),
+  fc.record({
+    kind: fc.constant('settled' as const),
+    txid,
+    branch: branchId,
+    found: fc.constantFrom('committed' as const, 'aborted' as const, 'none' as const),
+  }),
+  fc.record({
+    kind: fc.constant('acknowledged' as const),
+    txid,
+    by: fc.constant('ann'),
+    reason: fc.constant('seen'),
+    atMs: fc.nat(),
+  }),
+)
+
+/** Much about two branches of one transaction: what operators do before and after its decision, and its end. */
+export const settlementLog: fc.Arbitrary<LedgerCommand[]> = fc.array(
+  command.map((each): LedgerCommand => {
+    const one = TXIDS[1]!
+    if ('txids' in each) return { ...each, txids: [one] }
+    if ('txid' in each && 'branch' in each) return { ...each, txid: one, branch: (each.branch % 2) as BranchId }
+    return 'txid' in each ? { ...each, txid: one } : each
+  }),
+  { maxLength: 30, size: 'max' },
 )
 
 /** A log: what one fleet might ever have written, and much that no correct one would. */

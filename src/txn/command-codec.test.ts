@@ -5,12 +5,15 @@ import { log } from './arbitraries.test-support.ts'
 import { decodeCommands, encodeCommands } from './command-codec.ts'
 import {
   aborted,
+  acknowledged,
   branchOf,
   commit,
   completed,
   guard,
   heuristic,
   prepared,
+  settle,
+  settled,
   txidOf,
   watermark,
 } from './fixtures.test-support.ts'
@@ -53,6 +56,10 @@ describe('what was written is read back', () => {
       heuristic(txid, 63, 'none'),
       watermark(5),
       guard(5),
+      settle(txid, 63, 'commit'),
+      settle(txid, 0, 'abort'),
+      settled(txid, 1, 'committed'),
+      acknowledged(txid),
     ]
     expect(decodeCommands(encode(...commands))).toEqual(commands)
   })

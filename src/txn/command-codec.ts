@@ -1,7 +1,9 @@
 import { ByteReader, type ByteWriter, CodecError, type Txid, unreachable } from '../base/index.ts'
 import {
+  ACTIONS,
   checkedNumber,
   FOUND,
+  ORDERED,
   pick,
   readBranches,
   readFlag,
@@ -27,6 +29,9 @@ import type { LedgerCommand } from './types.ts'
  *   6 heuristic           txid | u8 branch | u8 found
  *   7 watermark           u53 beforeMs
  *   8 guard               u53 beforeMs | text reason              (since 0.2)
+ *   9 settle              txid | u8 branch | u8 action | text by | text reason | text evidence | u53 atMs   (since 0.3)
+ *  10 settled             txid | u8 branch | u8 found             (since 0.3)
+ *  11 acknowledged        txid | text by | text reason | u53 atMs (since 0.3)
  * ```
  *
  * txid, branches and text are drawn in fields.ts.
@@ -44,6 +49,9 @@ const COMPLETED = 5
 const HEURISTIC = 6
 const WATERMARK = 7
 const GUARD = 8
+const SETTLE = 9
+const SETTLED = 10
+const ACKNOWLEDGED = 11
 
 /**
  * Appends the commands as one log entry's payload. Apply what decodeCommands gives back for these bytes, on the leader
@@ -121,6 +129,29 @@ function encodeCommand(command: LedgerCommand, writer: ByteWriter): void {
       writeWhole(writer, command.beforeMs)
       writer.text(command.reason)
       break
+    case 'settle':
+      writer.u8(SETTLE)
+      writeTxid(writer, command.txid)
+      writer.u8(checkedNumber(command.branch))
+      writer.u8(ACTIONS.indexOf(command.action))
+      writer.text(command.by)
+      writer.text(command.reason)
+      writer.text(command.evidence)
+      writeWhole(writer, command.atMs)
+      break
+    case 'settled':
+      writer.u8(SETTLED)
+      writeTxid(writer, command.txid)
+      writer.u8(checkedNumber(command.branch))
+      writer.u8(FOUND.indexOf(command.found))
+      break
+    case 'acknowledged':
+      writer.u8(ACKNOWLEDGED)
+      writeTxid(writer, command.txid)
+      writer.text(command.by)
+      writer.text(command.reason)
+      writeWhole(writer, command.atMs)
+      break
     default:
       unreachable(command)
   }
@@ -156,6 +187,32 @@ function decodeCommand(reader: ByteReader): LedgerCommand {
       return { kind: 'watermark', beforeMs: reader.u53() }
     case GUARD:
       return { kind: 'guard', beforeMs: reader.u53(), reason: reader.text() }
+    case SETTLE:
+      return {
+        kind: 'settle',
+        txid: readTxid(reader),
+        branch: checkedNumber(reader.u8()),
+        action: pick(ORDERED, reader.u8(), 'action'),
+        by: reader.text(),
+        reason: reader.text(),
+        evidence: reader.text(),
+        atMs: reader.u53(),
+      }
+    case SETTLED:
+      return {
+        kind: 'settled',
+        txid: readTxid(reader),
+        branch: checkedNumber(reader.u8()),
+        found: pick(FOUND, reader.u8(), 'found outcome'),
+      }
+    case ACKNOWLEDGED:
+      return {
+        kind: 'acknowledged',
+        txid: readTxid(reader),
+        by: reader.text(),
+        reason: reader.text(),
+        atMs: reader.u53(),
+      }
     default:
       throw new CodecError(`a ledger command of unknown kind ${kind}`)
   }

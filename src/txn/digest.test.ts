@@ -1,12 +1,15 @@
 import { expect, test } from 'vitest'
 import {
   aborted,
+  acknowledged,
   branchOf,
   commit,
   completed,
   heuristic,
   ledgerAfter,
   prepared,
+  settle,
+  settled,
   txidOf,
   watermark,
 } from './fixtures.test-support.ts'
@@ -45,6 +48,10 @@ test('ledgers that differ in any one thing have different digests', () => {
       watermark(9000),
     ],
     watermark: [watermark(1)],
+    'an order': [commit(txid, flights()), settle(txid, 0, 'abort')],
+    'another order': [commit(txid, flights()), settle(txid, 0, 'commit')],
+    'an order carried out': [commit(txid, flights()), settle(txid, 0, 'commit'), settled(txid, 0, 'committed')],
+    acknowledged: [commit(txid, flights()), heuristic(txid, 0, 'none'), acknowledged(txid)],
   }
   const digests = new Map<string, string>()
   for (const [name, commands] of Object.entries(logs)) {

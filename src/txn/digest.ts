@@ -1,7 +1,7 @@
 import { BRANCH_KINDS } from './branches.ts'
 import { Hasher, mix32 } from './hash.ts'
 import type { Finding, LedgerState, NotedTransaction, OpenTransaction } from './state.ts'
-import type { BranchRecord, Guard, Outcome } from './types.ts'
+import type { BranchRecord, Guard, Outcome, Settlement } from './types.ts'
 
 /** What of a state is digested as it stands: everything but its open and its noted transactions, which are summed. */
 export interface DigestedParts {
@@ -10,6 +10,7 @@ export interface DigestedParts {
   readonly committedCount: number
   readonly abortedCount: number
   readonly heuristicCount: number
+  readonly settlements: readonly Settlement[]
   readonly names: readonly string[]
   readonly finishedCount: number
   readonly finishedSums: { readonly low: number; readonly high: number }
@@ -36,6 +37,8 @@ export function digestOfParts(parts: DigestedParts, sums: TransactionSums): stri
     hasher.number(value)
   }
   if (parts.guard !== undefined) for (const value of [parts.guard.fromMs, parts.guard.beforeMs]) hasher.number(value)
+  // Nothing of them where there are none: digests of fleets in which nobody settled by hand are those of older releases.
+  for (const settlement of parts.settlements) hashSettlement(hasher, settlement)
   // Which names are kept decides what later aborts are remembered with, so they are state.
   for (const name of parts.names) hasher.text(name)
   hasher.word(parts.finishedCount)
@@ -47,13 +50,14 @@ export function digestOfParts(parts: DigestedParts, sums: TransactionSums): stri
 }
 
 export function partsOf(state: LedgerState): DigestedParts {
-  const { watermarkMs, guard, committedCount, abortedCount, heuristicCount, words, finished } = state
+  const { watermarkMs, guard, committedCount, abortedCount, heuristicCount, settlements, words, finished } = state
   return {
     watermarkMs,
     guard,
     committedCount,
     abortedCount,
     heuristicCount,
+    settlements,
     names: words.names,
     finishedCount: finished.count,
     finishedSums: finished.sums(),
@@ -111,6 +115,18 @@ function hashNoted(hasher: Hasher, { txid, outcome, branches, branchDigest, find
   hashBranches(hasher, branches)
   hasher.word(branchDigest)
   hashFindings(hasher, findings)
+}
+
+function hashSettlement(hasher: Hasher, settlement: Settlement): void {
+  const { txid, branch, action, found, standing, acknowledged, by, reason, evidence, atMs } = settlement
+  hasher.text(txid)
+  hasher.word(branch)
+  hasher.text(action)
+  hasher.optional(found)
+  hasher.optional(standing)
+  hasher.word(acknowledged ? 1 : 0)
+  for (const text of [by, reason, evidence]) hasher.text(text)
+  hasher.number(atMs)
 }
 
 function hashOutcome(hasher: Hasher, outcome: Outcome | undefined): void {

@@ -16,6 +16,12 @@ import type { BranchRecord } from './types.ts'
 /** What was found of a branch; the place is the number in log entries and snapshots. Append only. */
 export const FOUND = ['committed', 'aborted', 'none'] as const
 
+/** What an operator may order; the place is the number in log entries. */
+export const ORDERED = ['commit', 'abort'] as const
+
+/** What an operator may do; the place is the number in snapshots, and in log entries. Append only. */
+export const ACTIONS = [...ORDERED, 'acknowledge'] as const
+
 const TXID_BYTES = 16
 const VOTES = [undefined, 'commit', 'readOnly'] as const satisfies readonly BranchRecord['vote'][]
 const EVIDENCE_FLAG = 0x10

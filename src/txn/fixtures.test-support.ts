@@ -51,6 +51,29 @@ export const heuristic = (txid: Txid, n: number, found: 'committed' | 'aborted' 
   branch: n as BranchId,
   found,
 })
+export const settle = (txid: Txid, n: number, action: 'commit' | 'abort'): LedgerCommand => ({
+  kind: 'settle',
+  txid,
+  branch: n as BranchId,
+  action,
+  by: 'ann@desk',
+  reason: 'her database must go on',
+  evidence: '{}',
+  atMs: START_MS,
+})
+export const settled = (txid: Txid, n: number, found: 'committed' | 'aborted' | 'none'): LedgerCommand => ({
+  kind: 'settled',
+  txid,
+  branch: n as BranchId,
+  found,
+})
+export const acknowledged = (txid: Txid): LedgerCommand => ({
+  kind: 'acknowledged',
+  txid,
+  by: 'bob@desk',
+  reason: 'booked by hand',
+  atMs: START_MS + 1,
+})
 export const watermark = (afterMs: number): LedgerCommand => ({ kind: 'watermark', beforeMs: START_MS + afterMs })
 export const guard = (afterMs: number): LedgerCommand => ({
   kind: 'guard',

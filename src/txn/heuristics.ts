@@ -11,6 +11,7 @@ import type { Outcome } from './types.ts'
  * must hear of it all the same.
  */
 export function addFinding(state: LedgerState, txid: Txid, finding: Finding): void {
+  if (isAnswered(state, txid, finding)) return
   const open = state.open.get(txid)
   if (open !== undefined) {
     if (open.findings.length === 0) state.heuristicCount++
@@ -37,8 +38,20 @@ export function isMixed(outcome: Outcome | undefined, findings: readonly Finding
   return committed && aborted
 }
 
+/**
+ * True when an operator's book says more than the finding: somebody has acknowledged it, or the branch was ended by hand
+ * as decided and no trace of that is left. A new leader looks for evidence anew, and would report the same again.
+ */
+function isAnswered({ settlements }: LedgerState, txid: Txid, { branch, found }: Finding): boolean {
+  return settlements.some((each) => {
+    if (each.txid !== txid || each.branch !== branch) return false
+    if (each.action === 'acknowledge') return found === 'none' || each.found === found
+    return found === 'none' && each.standing === 'asDecided'
+  })
+}
+
 /** One finding a branch. A branch ends once, so the first definite finding stands; `none` gives way to a definite one. */
-function withFinding(findings: readonly Finding[], finding: Finding): readonly Finding[] {
+export function withFinding(findings: readonly Finding[], finding: Finding): readonly Finding[] {
   const at = findings.findIndex(({ branch }) => branch === finding.branch)
   if (at < 0) return [...findings, finding]
   return findings[at]!.found === 'none' ? findings.with(at, finding) : findings

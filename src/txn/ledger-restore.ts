@@ -3,9 +3,19 @@ import { BlockReader } from './block-reader.ts'
 import { phaseTwoBranches } from './branches.ts'
 import { digestOfParts, partsOf, TransactionSums } from './digest.ts'
 import { isBehindWatermark } from './knowledge.ts'
-import { BlockType, DIGEST_BYTES, ENTRY_BYTES, readNoted, readOpen, SNAPSHOT_VERSION } from './snapshot-format.ts'
+import { countUndecided, needsOperator } from './settlements.ts'
+import {
+  BlockType,
+  DIGEST_BYTES,
+  ENTRY_BYTES,
+  readNoted,
+  readOpen,
+  readSettlement,
+  SNAPSHOT_VERSION,
+} from './snapshot-format.ts'
 import { emptyState, type LedgerState, type NotedTransaction, type OpenTransaction } from './state.ts'
 import { TxidKey } from './txid-key.ts'
+import type { Settlement } from './types.ts'
 
 /**
  * Reads a snapshot of a ledger back (snapshot-format.ts). Whatever the bytes are, the state it gives satisfies the
@@ -82,18 +92,21 @@ export class LedgerRestore {
       case BlockType.noted:
         this.#takeNoted(readNoted(reader))
         break
+      case BlockType.settlement:
+        this.#takeSettlement(readSettlement(reader))
+        break
       default:
         this.#takeEnd(reader)
     }
   }
 
-  /** Types ascend; the head, the names and the end come once, and head and names always. */
+  /** Types ascend, but for the settlements, which came later and stand before the end; the head, the names and the end come once, and head and names always. */
   #checkOrder(type: number): void {
     const last = this.#lastType
-    const again = type === last && type >= BlockType.finished && type <= BlockType.noted
+    const again = type === last && type >= BlockType.finished && type !== BlockType.end
     const first = type === BlockType.head && last === 0
     const second = type === BlockType.names && last === BlockType.head
-    const later = type > last && last >= BlockType.names
+    const later = placeOf(type) > placeOf(last) && last >= BlockType.names
     if (!(again || first || second || later)) throw new CodecError(`a block of type ${type} behind one of type ${last}`)
   }
 
@@ -171,6 +184,18 @@ export class LedgerRestore {
     this.#sums.addNoted(noted)
   }
 
+  #takeSettlement(settlement: Settlement): void {
+    const state = this.#state
+    const { txid, branch, standing } = settlement
+    const isOrder = standing === 'ordered' && needsOperator(settlement)
+    const repeats = (each: Settlement): boolean =>
+      each.txid === txid && each.branch === branch && each.standing === standing
+    if (isOrder && state.settlements.some((each) => needsOperator(each) && repeats(each)))
+      throw new CodecError(`branch ${branch} of ${txid} has two orders that wait`)
+    state.settlements = [...state.settlements, settlement]
+    state.undecidedSettlements = countUndecided(state.settlements)
+  }
+
   #takeEnd(reader: ByteReader): void {
     const state = this.#state
     if (state.committedCount + state.abortedCount < this.#decided + state.finished.count) {
@@ -181,6 +206,11 @@ export class LedgerRestore {
     const found = digestOfParts(partsOf(state), this.#sums)
     if (named !== found) throw new CodecError(`its digest is ${found} and should be ${named}`)
   }
+}
+
+/** Where a block of this type stands among the others. */
+function placeOf(type: number): number {
+  return type === BlockType.end ? Number.POSITIVE_INFINITY : type
 }
 
 function unreadable(why: string, cause?: Error): CodecError {

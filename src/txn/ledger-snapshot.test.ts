@@ -48,6 +48,7 @@ function seen(ledger: Ledger, txids: readonly Txid[] = TXIDS): unknown {
     pending: ledger.pending(),
     knowledge: txids.map((txid) => ledger.knowledge(txid)),
     views: txids.map((txid) => ledger.transaction(txid)),
+    settlements: ledger.settlements,
     digest: ledger.digest(),
   }
 }

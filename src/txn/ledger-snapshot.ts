@@ -9,6 +9,7 @@ import {
   SNAPSHOT_VERSION,
   writeNoted,
   writeOpen,
+  writeSettlement,
 } from './snapshot-format.ts'
 import type { LedgerState, NotedTransaction, OpenTransaction } from './state.ts'
 
@@ -94,6 +95,7 @@ function* blocksOf({ parts, finished, open, noted }: FrozenLedger): Generator<Bl
     sums.addNoted(each)
     yield block(BlockType.noted, (writer) => writeNoted(writer, each))
   }
+  for (const each of parts.settlements) yield block(BlockType.settlement, (writer) => writeSettlement(writer, each))
   yield { type: BlockType.end, payload: Buffer.from(digestOfParts(parts, sums), 'hex') }
 }
 

@@ -1,7 +1,7 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
 import { ByteWriter, type Txid } from '../base/index.ts'
-import { log, TXIDS } from './arbitraries.test-support.ts'
+import { log, settlementLog, TXIDS } from './arbitraries.test-support.ts'
 import { decodeCommands, encodeCommands } from './command-codec.ts'
 import { Ledger } from './ledger.ts'
 import { names, ReferenceLedger, words } from './reference-ledger.test-support.ts'
@@ -18,6 +18,36 @@ test('the ledger answers every log as the reference model does', () => {
       for (const command of commands) {
         expect(step(ledger, command).map(line)).toEqual(reference.apply(command))
         expectSame(ledger, reference)
+      }
+    }),
+    RUNS,
+  )
+})
+
+test('the ledger answers every log of one transaction that operators meddle with as the reference model does', () => {
+  fc.assert(
+    fc.property(settlementLog, (commands) => {
+      const ledger = new Ledger()
+      const reference = new ReferenceLedger()
+      for (const command of commands) {
+        expect(step(ledger, command).map(line)).toEqual(reference.apply(command))
+        expectSame(ledger, reference)
+      }
+    }),
+    { numRuns: 1_500 },
+  )
+})
+
+test('P2: over any log, an operator’s records change no decision, and no answer to anybody', () => {
+  fc.assert(
+    fc.property(settlementLog, (commands) => {
+      const [meddled, plain] = [new Ledger(), new Ledger()]
+      // What an operator has acknowledged may be forgotten, so no watermark here.
+      for (const command of commands.filter(({ kind }) => kind !== 'watermark')) {
+        const effects = step(meddled, command)
+        const isOperators = ['settle', 'settled', 'acknowledged'].includes(command.kind)
+        expect(effects).toEqual(isOperators ? [] : step(plain, command))
+        for (const txid of TXIDS) expect(meddled.knowledge(txid)).toEqual(plain.knowledge(txid))
       }
     }),
     RUNS,
@@ -126,7 +156,9 @@ test('the digest tells two ledgers apart by anything they know', () => {
 
 function seen(ledger: Ledger): string {
   const views = ledger.list({ limit: 100 }).map((view) => JSON.stringify(view))
-  return [ledger.watermarkMs, JSON.stringify(ledger.guard), ...views.sort()].join('\n')
+  return [ledger.watermarkMs, JSON.stringify(ledger.guard), JSON.stringify(ledger.settlements), ...views.sort()].join(
+    '\n',
+  )
 }
 
 function step(ledger: Ledger, command: LedgerCommand): LedgerEffect[] {
@@ -157,6 +189,14 @@ function line(effect: LedgerEffect): string {
   }
 }
 
+function bookOf(ledger: Ledger): string[] {
+  const open = new Set(ledger.unacknowledged)
+  return ledger.settlements.map((each) => {
+    const { txid, branch, action, standing } = each
+    return `${txid} ${branch} ${action} ${standing}${open.has(each) ? '!' : ''}`
+  })
+}
+
 function expectSame(ledger: Ledger, reference: ReferenceLedger): void {
   expect(
     ledger
@@ -165,6 +205,7 @@ function expectSame(ledger: Ledger, reference: ReferenceLedger): void {
       .sort(),
   ).toEqual(reference.open.filter((txid) => !reference.isGuarded(txid)).sort())
   expect(ledger.finishedCount).toBe(reference.finishedCount)
+  expect(bookOf(ledger)).toEqual(reference.book)
   for (const txid of TXIDS) {
     expect(ledger.knowledge(txid)).toEqual(reference.knowledge(txid))
     expect(ledger.isGuarded(txid)).toBe(reference.isGuarded(txid))

@@ -5,8 +5,9 @@ import { digestOf } from './digest.ts'
 import { isGuarded, knowledgeOf } from './knowledge.ts'
 import { LedgerRestore } from './ledger-restore.ts'
 import { LedgerSnapshot } from './ledger-snapshot.ts'
+import { needsOperator } from './settlements.ts'
 import { emptyState, type LedgerState } from './state.ts'
-import type { Guard, Knowledge, LedgerCommand, LedgerEffect, TransactionView } from './types.ts'
+import type { Guard, Knowledge, LedgerCommand, LedgerEffect, Settlement, TransactionView } from './types.ts'
 import { validateState } from './validate.ts'
 import { type ListFilter, listViews, viewOf } from './views.ts'
 import { suggestWatermark, type WatermarkPolicy } from './watermark.ts'
@@ -63,6 +64,16 @@ export class Ledger {
   /** Open transactions first, then those that wait for an operator, then finished ones. */
   list(filter: ListFilter): TransactionView[] {
     return listViews(this.#state, filter)
+  }
+
+  /** What operators did by hand, the oldest first: the latest thousand, and all that nobody has acknowledged yet. */
+  get settlements(): readonly Settlement[] {
+    return this.#state.settlements
+  }
+
+  /** Settlements that an operator should look at: not carried out, or not as decided. */
+  get unacknowledged(): readonly Settlement[] {
+    return this.#state.settlements.filter(needsOperator)
   }
 
   /** The watermark a leader should propose; undefined when it is not worth a record. Changes nothing. */

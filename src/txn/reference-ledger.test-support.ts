@@ -2,6 +2,15 @@ import { type Txid, txidTimeMs } from '../base/index.ts'
 import { BUCKET_SPAN_MS } from './outcome-table.ts'
 import type { BranchRecord, Knowledge, LedgerCommand, Outcome } from './types.ts'
 
+interface ReferenceSettlement {
+  readonly txid: Txid
+  readonly branch: number
+  action: string
+  standing: string | undefined
+  found: string | undefined
+  seen: boolean
+}
+
 interface ReferenceTransaction {
   outcome: Outcome | undefined
   branches: BranchRecord[]
@@ -18,21 +27,19 @@ export class ReferenceLedger {
   readonly #all = new Map<Txid, ReferenceTransaction>()
   #watermarkMs = 0
   #guard: { fromMs: number; beforeMs: number } | undefined
+  readonly #book: ReferenceSettlement[] = []
 
   /** Applies one command and answers with its effects as `kind txid detail` lines. */
   apply(command: LedgerCommand): string[] {
     if (command.kind === 'watermark') return this.#raise(command.beforeMs)
     if (command.kind === 'guard') return this.#setGuard(command.beforeMs)
     if (command.kind === 'completed') return command.txids.flatMap((txid) => this.#complete(txid))
+    if (command.kind === 'settle') return this.#order(command)
+    if (command.kind === 'settled') return this.#settled(command)
+    if (command.kind === 'acknowledged') return this.#acknowledge(command.txid)
     const { txid } = command
     const known = this.#all.get(txid)
-    if (command.kind === 'heuristic') {
-      if (known === undefined && !this.#isOld(txid)) return []
-      const target = known ?? this.#add(txid, [], undefined, true)
-      const before = target.findings.get(command.branch)
-      if (before === undefined || before === 'none') target.findings.set(command.branch, command.found)
-      return []
-    }
+    if (command.kind === 'heuristic') return this.#find(txid, command.branch, command.found)
     if (this.isGuarded(txid)) return [`refused ${txid} guarded`]
     if (known?.outcome !== undefined) return [this.#late(txid, known, known.outcome, command)]
     // A forgotten transaction with a finding has no outcome but is completed: it counts as forgotten.
@@ -55,6 +62,70 @@ export class ReferenceLedger {
     const known = this.#all.get(txid)
     if (known?.outcome !== undefined) return false
     return (known !== undefined && !known.completed) || txidTimeMs(txid) >= this.#guard.fromMs
+  }
+
+  /** What operators did, as `txid branch action standing` words; `!` where somebody should look. */
+  get book(): string[] {
+    return this.#book.map(({ txid, branch, action, standing, seen }) => {
+      const open = !seen && standing !== 'asDecided' && action !== 'acknowledge'
+      return `${txid} ${branch} ${action} ${standing}${open ? '!' : ''}`
+    })
+  }
+
+  #order({ txid, branch, action }: Extract<LedgerCommand, { kind: 'settle' }>): string[] {
+    const waiting = this.#waiting(txid, branch)
+    if (waiting !== undefined) waiting.action = action
+    else this.#book.push({ txid, branch, action, standing: 'ordered', found: undefined, seen: false })
+    return []
+  }
+
+  #settled({ txid, branch, found }: Extract<LedgerCommand, { kind: 'settled' }>): string[] {
+    const entry = this.#waiting(txid, branch)
+    if (entry === undefined) return []
+    const { kind } = this.knowledge(txid)
+    entry.found = found
+    entry.standing = standing(found, kind)
+    if (entry.standing === 'against' || entry.standing === 'unclear') this.#find(txid, branch, found)
+    return []
+  }
+
+  #acknowledge(txid: Txid): string[] {
+    const known = this.#all.get(txid)
+    const seen = new Map<number, string>()
+    for (const entry of this.#book) {
+      if (entry.txid !== txid || entry.action === 'acknowledge') continue
+      if (!entry.seen && entry.standing !== 'asDecided') seen.set(entry.branch, entry.found ?? 'none')
+    }
+    for (const [branch, found] of known?.findings ?? []) seen.set(branch, found)
+    if (seen.size === 0) return []
+    for (const entry of this.#book) if (entry.txid === txid) entry.seen = true
+    known?.findings.clear()
+    // A forgotten one was kept for its findings alone.
+    if (known?.completed && known.outcome === undefined) this.#all.delete(txid)
+    this.#forget()
+    for (const [branch, found] of seen)
+      this.#book.push({ txid, branch, action: 'acknowledge', standing: undefined, found, seen: true })
+    return []
+  }
+
+  #waiting(txid: Txid, branch: number): ReferenceSettlement | undefined {
+    return this.#book.find(
+      (entry) => entry.txid === txid && entry.branch === branch && entry.standing === 'ordered' && !entry.seen,
+    )
+  }
+
+  #find(txid: Txid, branch: number, found: string): string[] {
+    const known = this.#all.get(txid)
+    for (const entry of this.#book) {
+      if (entry.txid !== txid || entry.branch !== branch) continue
+      if (entry.action === 'acknowledge' && (found === 'none' || entry.found === found)) return []
+      if (found === 'none' && entry.standing === 'asDecided') return []
+    }
+    if (known === undefined && !this.#isOld(txid)) return []
+    const target = known ?? this.#add(txid, [], undefined, true)
+    const before = target.findings.get(branch)
+    if (before === undefined || before === 'none') target.findings.set(branch, found)
+    return []
   }
 
   #setGuard(beforeMs: number): string[] {
@@ -87,7 +158,10 @@ export class ReferenceLedger {
 
   #first(
     txid: Txid,
-    command: Exclude<LedgerCommand, { kind: 'watermark' | 'completed' | 'heuristic' | 'guard' }>,
+    command: Exclude<
+      LedgerCommand,
+      { kind: 'watermark' | 'completed' | 'heuristic' | 'guard' | 'settle' | 'settled' | 'acknowledged' }
+    >,
   ): string[] {
     if (command.kind === 'prepared') {
       this.#add(txid, command.branches, undefined, false)
@@ -100,7 +174,10 @@ export class ReferenceLedger {
   #whilePreparing(
     txid: Txid,
     known: ReferenceTransaction,
-    command: Exclude<LedgerCommand, { kind: 'watermark' | 'completed' | 'heuristic' | 'guard' }>,
+    command: Exclude<
+      LedgerCommand,
+      { kind: 'watermark' | 'completed' | 'heuristic' | 'guard' | 'settle' | 'settled' | 'acknowledged' }
+    >,
   ): string[] {
     const named = command.branches ?? known.branches
     if (command.kind === 'aborted') {
@@ -126,6 +203,14 @@ export class ReferenceLedger {
 
   #decide(txid: Txid, known: ReferenceTransaction, outcome: Outcome): string[] {
     known.outcome = outcome
+    for (const entry of this.#book) {
+      if (entry.txid !== txid || entry.standing !== 'undecided') continue
+      // One that somebody has seen already keeps its place, and is compared all the same.
+      entry.standing = standing(entry.found ?? 'none', outcome.kind)
+      const before = known.findings.get(entry.branch)
+      if (entry.standing !== 'asDecided' && (before === undefined || before === 'none'))
+        known.findings.set(entry.branch, entry.found ?? 'none')
+    }
     const toTell = known.branches.filter(({ vote }) => vote !== 'readOnly')
     const decided = `decided ${txid} ${words(outcome)} ${names(toTell)}`
     return toTell.length > 0 ? [decided] : [decided, ...this.#complete(txid)]
@@ -165,6 +250,12 @@ export class ReferenceLedger {
     const spanEndMs = Math.floor(txidTimeMs(txid) / BUCKET_SPAN_MS) * BUCKET_SPAN_MS + BUCKET_SPAN_MS
     return spanEndMs <= this.#watermarkMs
   }
+}
+
+function standing(found: string, known: Knowledge['kind']): string {
+  if (known === 'unknown' || known === 'preparing') return 'undecided'
+  if (known === 'committed') return found === 'none' ? 'unclear' : found === 'committed' ? 'asDecided' : 'against'
+  return found === 'committed' ? 'against' : 'asDecided'
 }
 
 /** An outcome as words. */

@@ -1,9 +1,20 @@
 import { BRANCHES_MAX, type ByteReader, type ByteWriter, CodecError } from '../base/index.ts'
 import { branchesAreDistinct } from './branches.ts'
-import { checkedNumber, FOUND, pick, readBranches, readFlag, readTxid, writeBranches, writeTxid } from './fields.ts'
+import {
+  ACTIONS,
+  checkedNumber,
+  FOUND,
+  pick,
+  readBranches,
+  readFlag,
+  readTxid,
+  writeBranches,
+  writeTxid,
+  writeWhole,
+} from './fields.ts'
 import { ABORT_REASONS, COMMITTED, NAME_UNITS_MAX, NAMES_MAX } from './outcome-word.ts'
 import type { Finding, NotedTransaction, OpenTransaction } from './state.ts'
-import type { Outcome } from './types.ts'
+import type { Outcome, Settlement } from './types.ts'
 
 /**
  * The ledger in a snapshot: blocks, in this order.
@@ -16,6 +27,8 @@ import type { Outcome } from './types.ts'
  *   3 finished   any       (u32 × 4 txid | u32 outcome word | u32 branch digest) × n, n from 1 to 2730
  *   4 open       each one  txid | u53 timeoutMs | outcome | branches | findings      (in the order of the log)
  *   5 noted      each one  txid | outcome | branches | u32 branch digest | findings
+ *   7 settlement each one  txid | u8 branch | u8 action | u8 found, 3 for none yet | u8 standing, 0 for none | u8 acknowledged?
+ *                          | text by | text reason | text evidence | u53 atMs     (since 0.3; in the order of the log)
  *   6 end        once      the digest of the ledger, 8 bytes
  *
  * outcome    u8: 0 none, 1 committed, 2 + n aborted for reason n, then u8 named? [text participant]
@@ -33,7 +46,7 @@ import type { Outcome } from './types.ts'
  */
 export const SNAPSHOT_VERSION = 1
 
-export const BlockType = { head: 1, names: 2, finished: 3, open: 4, noted: 5, end: 6 } as const
+export const BlockType = { head: 1, names: 2, finished: 3, open: 4, noted: 5, end: 6, settlement: 7 } as const
 export type BlockType = (typeof BlockType)[keyof typeof BlockType]
 
 /** type and length. */
@@ -51,6 +64,7 @@ const OUTCOME_BYTES_MAX = 2 + TEXT_BYTES_MAX
 const FINDINGS_BYTES_MAX = 1 + 2 * BRANCHES_MAX
 /** A transaction with 64 branches, each with the longest texts: 8.2 MiB. */
 const TRANSACTION_BYTES_MAX = 16 + 8 + OUTCOME_BYTES_MAX + 1 + BRANCHES_MAX * BRANCH_BYTES_MAX + FINDINGS_BYTES_MAX
+const SETTLEMENT_BYTES_MAX = 16 + 5 + 3 * TEXT_BYTES_MAX + 8
 /** UTF-8 needs three bytes at most for a unit of UTF-16. */
 const NAME_BYTES_MAX = 2 + 3 * NAME_UNITS_MAX
 
@@ -63,6 +77,7 @@ export const PAYLOAD_BYTES_MAX: readonly number[] = [
   TRANSACTION_BYTES_MAX,
   TRANSACTION_BYTES_MAX,
   DIGEST_BYTES,
+  SETTLEMENT_BYTES_MAX,
 ]
 
 const NO_OUTCOME = 0
@@ -103,6 +118,44 @@ export function readNoted(reader: ByteReader): NotedTransaction {
     branchDigest: reader.u32() | 0,
     findings: readFindings(reader),
   }
+}
+
+/** The places are the numbers in snapshots. Append only. */
+const FOUND_OR_NOT = [...FOUND, undefined] as const
+const STANDINGS = [undefined, 'ordered', 'asDecided', 'against', 'undecided', 'unclear'] as const
+
+export function writeSettlement(writer: ByteWriter, settlement: Settlement): void {
+  const { txid, branch, action, found, standing, acknowledged, by, reason, evidence, atMs } = settlement
+  writeTxid(writer, txid)
+  writer.u8(branch)
+  writer.u8(ACTIONS.indexOf(action))
+  writer.u8(FOUND_OR_NOT.indexOf(found))
+  writer.u8(STANDINGS.indexOf(standing))
+  writer.u8(acknowledged ? 1 : 0)
+  writer.text(by)
+  writer.text(reason)
+  writer.text(evidence)
+  writeWhole(writer, atMs)
+}
+
+export function readSettlement(reader: ByteReader): Settlement {
+  return {
+    txid: readTxid(reader),
+    branch: checkedNumber(reader.u8()),
+    action: pick(ACTIONS, reader.u8(), 'action'),
+    found: pickOptional(FOUND_OR_NOT, reader.u8(), 'found outcome'),
+    standing: pickOptional(STANDINGS, reader.u8(), 'standing'),
+    acknowledged: readFlag(reader),
+    by: reader.text(),
+    reason: reader.text(),
+    evidence: reader.text(),
+    atMs: reader.u53(),
+  }
+}
+
+function pickOptional<T>(values: readonly T[], index: number, what: string): T {
+  if (index >= values.length) throw new CodecError(`${what} number ${index} is unknown`)
+  return values[index]!
 }
 
 function writeOutcome(writer: ByteWriter, outcome: Outcome | undefined): void {

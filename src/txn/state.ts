@@ -1,7 +1,7 @@
 import type { BranchId, Txid } from '../base/index.ts'
 import { OutcomeTable } from './outcome-table.ts'
 import { OutcomeWords } from './outcome-word.ts'
-import type { BranchRecord, Guard, Outcome } from './types.ts'
+import type { BranchRecord, Guard, Outcome, Settlement } from './types.ts'
 
 /** How a branch ended against, or without, the decision. */
 export interface Finding {
@@ -49,6 +49,7 @@ export interface NotedTransaction {
  * 8. `heuristicCount` is the number of transactions with a finding.
  * 9. There are at least as many decisions as decided or remembered transactions.
  * 10. A guard spans some time.
+ * 11. No branch has two orders that wait to be carried out; `undecidedSettlements` counts what was forced without a decision.
  */
 export interface LedgerState {
   /** In the order of their first record. */
@@ -59,6 +60,9 @@ export interface LedgerState {
   watermarkMs: number
   /** Undefined nearly always: see guard.ts. */
   guard: Guard | undefined
+  /** What operators did by hand, in the order of the log. Replaced, never changed: a frozen copy holds it. */
+  settlements: readonly Settlement[]
+  undecidedSettlements: number
   preparingCount: number
   committedCount: number
   abortedCount: number
@@ -74,6 +78,8 @@ export function emptyState(): LedgerState {
     words: new OutcomeWords(),
     watermarkMs: 0,
     guard: undefined,
+    settlements: [],
+    undecidedSettlements: 0,
     preparingCount: 0,
     committedCount: 0,
     abortedCount: 0,

@@ -73,6 +73,32 @@ export type LedgerCommand =
    * does not know may have been decided all the same, so nothing is decided about them any more. 0 lifts the guard.
    */
   | { readonly kind: 'guard'; readonly beforeMs: number; readonly reason: string }
+  /** An operator ordered a branch to be ended by hand, whatever is decided. Written before anything is done. */
+  | {
+      readonly kind: 'settle'
+      readonly txid: Txid
+      readonly branch: BranchId
+      readonly action: Decision
+      readonly by: string
+      readonly reason: string
+      readonly evidence: string
+      readonly atMs: number
+    }
+  /** How the branch of the last order ended. */
+  | {
+      readonly kind: 'settled'
+      readonly txid: Txid
+      readonly branch: BranchId
+      readonly found: 'committed' | 'aborted' | 'none'
+    }
+  /** An operator has seen what did not end as decided; it is shown no more. */
+  | {
+      readonly kind: 'acknowledged'
+      readonly txid: Txid
+      readonly by: string
+      readonly reason: string
+      readonly atMs: number
+    }
 
 /** What applying a record means for the leader. Followers ignore them; a new leader recomputes them with `pending`. */
 export type LedgerEffect =
@@ -126,6 +152,30 @@ export type Knowledge =
   | { readonly kind: 'unknown' }
   /** Older than the watermark and not open: it was aborted, or committed with every branch acknowledged. A branch that is still prepared belongs to an aborted one. */
   | { readonly kind: 'forgotten' }
+
+/** What an operator did by hand to one branch. A value; the book of them is replicated. */
+export interface Settlement {
+  readonly txid: Txid
+  readonly branch: BranchId
+  /** What was ordered; `acknowledge`: somebody has seen how the branch ended. */
+  readonly action: Decision | 'acknowledge'
+  /** Who: in the words of the command, and where the coordinator saw the connection come from. */
+  readonly by: string
+  readonly reason: string
+  /** What was known at that moment, as JSON; empty for an acknowledgement. */
+  readonly evidence: string
+  /** The leader's clock, milliseconds since 1970. For people only. */
+  readonly atMs: number
+  /** How the branch ended; undefined: it is not known that the order was carried out. */
+  readonly found: 'committed' | 'aborted' | 'none' | undefined
+  /**
+   * `ordered`: not known to be carried out. `asDecided`, `against`: by or against the decision. `undecided`: there was no
+   * decision. `unclear`: nobody can tell how it ended. Undefined for an acknowledgement.
+   */
+  readonly standing: 'ordered' | 'asDecided' | 'against' | 'undecided' | 'unclear' | undefined
+  /** Somebody has seen it. */
+  readonly acknowledged: boolean
+}
 
 /** One transaction as operators see it. */
 export interface TransactionView {

@@ -2,6 +2,7 @@ import { assert, BRANCHES_MAX } from '../base/index.ts'
 import { branchesAreDistinct, phaseTwoBranches } from './branches.ts'
 import { isBehindWatermark } from './knowledge.ts'
 import { BUCKET_SPAN_MS } from './outcome-table.ts'
+import { countUndecided } from './settlements.ts'
 import type { LedgerState, NotedTransaction, OpenTransaction } from './state.ts'
 import type { BranchRecord } from './types.ts'
 
@@ -15,6 +16,7 @@ export function validateState(state: LedgerState): void {
   for (const open of state.open.values()) validateOpen(state, open)
   for (const noted of state.noted.values()) validateNoted(state, noted)
   validateCounts(state)
+  validateSettlements(state)
   validateTable(state)
 }
 
@@ -62,6 +64,13 @@ function validateCounts(state: LedgerState): void {
   const decisions = state.committedCount + state.abortedCount
   const remembered = state.open.size - preparing + state.finished.count
   assert(decisions >= remembered, '9: every decided transaction was counted')
+}
+
+function validateSettlements({ settlements, undecidedSettlements }: LedgerState): void {
+  const orders = settlements.filter(({ standing, acknowledged }) => standing === 'ordered' && !acknowledged)
+  const branches = new Set(orders.map(({ txid, branch }) => `${txid}/${branch}`))
+  assert(branches.size === orders.length, '11: no branch has two orders that wait')
+  assert(undecidedSettlements === countUndecided(settlements), '11: what was forced without a decision is counted')
 }
 
 function validateTable(state: LedgerState): void {
