@@ -22,6 +22,8 @@ export interface CoordinatorStatus {
   readonly finishedCount: number
   /** Transactions with a branch that did not end as decided: an operator must look. */
   readonly heuristicCount: number
+  /** Settlements by hand that were not carried out, or not as decided, and that nobody has acknowledged. */
+  readonly unacknowledgedCount: number
   /** Since the start of the log. */
   readonly committedCount: number
   readonly abortedCount: number

@@ -9,6 +9,7 @@ import {
   type LedgerEffect,
   type ListFilter,
   type Outcome,
+  type Settlement,
   type TransactionView,
   type Vote,
 } from '../txn/index.ts'
@@ -18,6 +19,7 @@ import { Leadership } from './leadership.ts'
 import { type Logger, silentLogger } from './logger.ts'
 import type { CoordinatorObserver } from './observer.ts'
 import type { ReplyTo } from './open-transaction.ts'
+import { type OperatorRecord, OperatorRecords } from './operator-records.ts'
 import { COORDINATOR_DEFAULTS, type CoordinatorOptions } from './options.ts'
 import { noParticipants, type ParticipantPort } from './participant-port.ts'
 import type { Schedule } from './proposal-queue.ts'
@@ -69,6 +71,7 @@ export class Coordinator {
   #closed = false
   #idleWaiters: (() => void)[] = []
   #guardWaiters: ((lifted: boolean) => void)[] = []
+  readonly #operatorRecords = new OperatorRecords()
   #effects: LedgerEffect[] = []
 
   constructor(parts: CoordinatorParts) {
@@ -196,6 +199,28 @@ export class Coordinator {
     leadership.propose({ kind: 'guard', beforeMs: 0, reason })
   }
 
+  /**
+   * Writes down what an operator orders, did or has seen. `done` hears true once the record is in the log and applied, and
+   * false when this coordinator does not lead, or leads no more: then it may be applied or not. No decision changes.
+   */
+  record(record: OperatorRecord, done: (recorded: boolean) => void): void {
+    const leadership = this.#leadership
+    if (leadership === undefined) return done(false)
+    this.#logger.warn({ ...record }, 'an operator’s record')
+    this.#operatorRecords.await(record, done)
+    leadership.propose(record)
+  }
+
+  /** What operators did by hand, the oldest first: all that waits to be acknowledged, and the latest of the rest. */
+  get settlements(): readonly Settlement[] {
+    return this.#ledger.settlements
+  }
+
+  /** Those of them that somebody should look at: not carried out, or not as decided. */
+  get unacknowledged(): readonly Settlement[] {
+    return this.#ledger.unacknowledged
+  }
+
   /** Transactions as operators see them, the open ones first. What this node has applied; a follower lags a little. */
   list(filter: ListFilter): TransactionView[] {
     return this.#ledger.list(filter)
@@ -221,6 +246,7 @@ export class Coordinator {
       undeliveredCount: ledger.decidedCount,
       finishedCount: ledger.finishedCount,
       heuristicCount: ledger.heuristicCount,
+      unacknowledgedCount: ledger.unacknowledged.length,
       committedCount: ledger.committedCount,
       abortedCount: ledger.abortedCount,
       watermarkMs: ledger.watermarkMs,
@@ -266,6 +292,7 @@ export class Coordinator {
     for (const command of decodeCommands(payload)) {
       this.#ledger.apply(command, effects)
       if (effects.length > 0) this.#carryOut(effects)
+      this.#operatorRecords.applied(command)
     }
     if (this.#guardWaiters.length > 0 && this.#ledger.guard === undefined) this.#tellGuard(true)
     this.#leadership?.applied()
@@ -334,6 +361,7 @@ export class Coordinator {
     this.#logger.info({ term: leadership.term, leader }, 'no longer leading')
     leadership.end(leader)
     this.#tellGuard(false)
+    this.#operatorRecords.lost()
     this.#idle()
   }
 

@@ -9,11 +9,12 @@ import {
   type TlsOptions,
   tcpNetwork,
 } from '../transport/index.ts'
-import type { Knowledge, TransactionView } from '../txn/index.ts'
+import type { Decision, Knowledge, TransactionView } from '../txn/index.ts'
 import { parseAddress } from './address.ts'
 import type { GuardAnswer } from './guard-desk.ts'
 import type { InDoubtAnswer } from './in-doubt-view.ts'
 import type { TransferAnswer } from './members-desk.ts'
+import type { ForceAnswer, SettleAnswer, SettlementsAnswer } from './settle-view.ts'
 import type { NodeStatus } from './status.ts'
 
 /** No coordinator answered an operator's question. */
@@ -92,6 +93,38 @@ export interface LeaderQuestions {
     readonly question: { readonly method: 'guard.lift'; readonly reason: string }
     readonly answer: GuardAnswer
   }
+  settle: {
+    readonly question: {
+      readonly method: 'settle'
+      readonly txid: Txid
+      readonly cluster: string | undefined
+      readonly waitMs: number
+    }
+    readonly answer: SettleAnswer
+  }
+  'settle.force': {
+    readonly question: {
+      readonly method: 'settle.force'
+      readonly txid: Txid
+      readonly branch: number
+      readonly action: Decision
+      readonly mean: 'asDecided' | 'againstDecision' | 'withoutDecision'
+      readonly by: string
+      readonly reason: string
+      readonly waitMs: number
+    }
+    readonly answer: ForceAnswer
+  }
+  'settle.acknowledge': {
+    readonly question: {
+      readonly method: 'settle.acknowledge'
+      readonly txid: Txid
+      readonly by: string
+      readonly reason: string
+    }
+    readonly answer: SettlementsAnswer
+  }
+  'settle.list': { readonly question: { readonly method: 'settle.list' }; readonly answer: SettlementsAnswer }
   transfer: {
     readonly question: { readonly method: 'transfer'; readonly node: number | undefined }
     readonly answer: TransferAnswer

@@ -2,11 +2,12 @@ import { z } from 'zod'
 import { type ClusterId, type NodeId, parseTxid, toError } from '../base/index.ts'
 import type { Coordinator } from '../coordinator/index.ts'
 import type { DecisionLog } from '../replica/index.ts'
-import type { TransactionView } from '../txn/index.ts'
 import type { BackupDesk } from './backup-desk.ts'
 import type { GuardDesk } from './guard-desk.ts'
+import { heuristicsOf } from './heuristics.ts'
 import type { InDoubtDesk } from './in-doubt-desk.ts'
 import type { MembersDesk } from './members-desk.ts'
+import type { SettleDesk } from './settle-desk.ts'
 import type { NodeStatus } from './status.ts'
 
 /** The answer to an operator's question. */
@@ -28,14 +29,12 @@ interface DeskParts {
   readonly guard: GuardDesk
   readonly backups: BackupDesk
   readonly inDoubt: InDoubtDesk
+  readonly settle: SettleDesk
   readonly status: () => NodeStatus
 }
 
 /** An answer's size; a frame holds four times as much. */
 const ANSWER_CHARACTERS_MAX = 1_000_000
-
-/** Open transactions looked through for findings, at most. */
-const LOOKED_AT_MAX = 10_000
 
 const outcomeQuestion = z.object({
   txid: z.string(),
@@ -58,18 +57,19 @@ export class AdminDesk {
     this.#parts = parts
   }
 
-  ask(method: string, json: string, answer: (answer: DeskAnswer) => void): void {
-    this.#answer(method, json).then(answer, (error: unknown) => answer(this.#refusalOf(error)))
+  /** @param from where the question came from, as far as the connection tells; it goes into records */
+  ask(method: string, json: string, answer: (answer: DeskAnswer) => void, from = 'unknown'): void {
+    this.#answer(method, json, from).then(answer, (error: unknown) => answer(this.#refusalOf(error)))
   }
 
-  async #answer(method: string, json: string): Promise<DeskAnswer> {
+  async #answer(method: string, json: string, from: string): Promise<DeskAnswer> {
     const parameters: unknown = JSON.parse(json)
     if (method === 'status') return result(this.#parts.status())
     if (method === 'list') return await this.#list(listQuestion.parse(parameters))
     if (method === 'outcome') return await this.#outcome(outcomeQuestion.parse(parameters))
-    const { members, guard, backups, inDoubt } = this.#parts
-    for (const desk of [members, guard, backups, inDoubt]) {
-      const answer = desk.answer(method, parameters)
+    const { members, guard, backups, inDoubt, settle } = this.#parts
+    for (const desk of [members, guard, backups, inDoubt, settle]) {
+      const answer = desk.answer(method, parameters, from)
       if (answer !== undefined) return result(await answer)
     }
     return refused(
@@ -82,19 +82,9 @@ export class AdminDesk {
     // Whoever has applied what was committed before now shows the truth of now.
     await this.#parts.log.readBarrier()
     const { coordinator } = this.#parts
-    if (state === 'heuristic') return result(this.#heuristics().slice(0, limit))
+    if (state === 'heuristic') return result(heuristicsOf(coordinator).slice(0, limit))
     if (state !== 'open') return result(coordinator.list({ state, limit }))
     return result(coordinator.list({ limit }).filter((each) => each.state !== 'completed'))
-  }
-
-  /** Transactions with a finding: finished ones with a finding are listed before the other finished ones. */
-  #heuristics(): readonly TransactionView[] {
-    const { coordinator } = this.#parts
-    const { heuristicCount } = coordinator.status()
-    if (heuristicCount === 0) return []
-    const finished = coordinator.list({ state: 'completed', limit: heuristicCount })
-    const open = coordinator.list({ limit: LOOKED_AT_MAX }).filter((each) => each.state !== 'completed')
-    return [...finished, ...open].filter((each) => each.heuristics.length > 0)
   }
 
   async #outcome({ txid: text, cluster, settle }: z.output<typeof outcomeQuestion>): Promise<DeskAnswer> {

@@ -38,7 +38,7 @@ export class ClientSession {
   }
 
   #receive(message: Message): void {
-    const { coordinator, desk } = this.#services
+    const { coordinator } = this.#services
     switch (message.kind) {
       case 'commit':
         return coordinator.commit(message, (reply) => this.#reply(message, reply))
@@ -51,17 +51,28 @@ export class ClientSession {
       case 'vote':
         return coordinator.vote(message.txid, message.branch, message.vote, message.evidence)
       case 'admin':
-        return desk.ask(message.method, message.json, (answer) =>
-          this.#send(
-            answer.kind === 'result'
-              ? { kind: 'adminResult', requestId: message.requestId, json: answer.json }
-              : { ...answer, requestId: message.requestId, leader: this.#services.hint(answer.leader) },
-          ),
-        )
+        return this.#ask(message)
       default:
         // The connection takes only a client's messages; this one has no meaning for a coordinator.
         return this.close(`a ${message.kind} message makes no sense from a client`)
     }
+  }
+
+  #ask({ method, json, requestId }: Extract<Message, { kind: 'admin' }>): void {
+    const { desk, hint } = this.#services
+    const { remoteAddress, certificateName } = this.#connection
+    const from = certificateName === undefined ? remoteAddress : `${remoteAddress}, ${certificateName}`
+    desk.ask(
+      method,
+      json,
+      (answer) =>
+        this.#send(
+          answer.kind === 'result'
+            ? { kind: 'adminResult', requestId, json: answer.json }
+            : { ...answer, requestId, leader: hint(answer.leader) },
+        ),
+      from,
+    )
   }
 
   #reply(

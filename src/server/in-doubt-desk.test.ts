@@ -51,7 +51,8 @@ function deskOf(given: Given): InDoubtDesk {
   const { resources, knowledge = () => ({ kind: 'unknown' }), participant, leading = true, resolverError } = given
   return new InDoubtDesk({
     coordinator: {
-      status: () => ({ leading, leader: undefined }),
+      status: () => ({ leading, leader: undefined, heuristicCount: 0 }),
+      unacknowledged: [],
       knowledge,
       transaction: () => (participant === undefined ? undefined : { branches: [{ branch: BRANCH, participant }] }),
       guard: given.guardBeforeMs === undefined ? undefined : { fromMs: 0, beforeMs: given.guardBeforeMs },

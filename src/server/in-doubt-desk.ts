@@ -1,5 +1,5 @@
 import { z } from 'zod'
-import { type Clock, type ClusterId, toError, txidTimeMs } from '../base/index.ts'
+import { type Clock, type ClusterId, type Txid, toError, txidTimeMs } from '../base/index.ts'
 import type { Coordinator, Resolver } from '../coordinator/index.ts'
 import { type DecisionLog, NotLeaderError } from '../replica/index.ts'
 import {
@@ -9,7 +9,9 @@ import {
   type Resource,
   type ResourceKind,
 } from '../resources/index.ts'
+import { heuristicsOf } from './heuristics.ts'
 import type { InDoubtAnswer, InDoubtBranch, InDoubtResource } from './in-doubt-view.ts'
+import { within } from './within.ts'
 
 const question = z.strictObject({
   own: z.boolean().default(false),
@@ -23,13 +25,19 @@ export type Inspected = Pick<Resource<unknown>, 'name' | 'inDoubt' | 'inspection
 }
 
 interface InDoubtDeskParts {
-  readonly coordinator: Pick<Coordinator, 'status' | 'knowledge' | 'transaction' | 'guard'>
+  readonly coordinator: Pick<Coordinator, 'status' | 'knowledge' | 'transaction' | 'guard' | 'list' | 'unacknowledged'>
   readonly log: Pick<DecisionLog, 'readBarrier'>
   readonly resolver: Pick<Resolver, 'status'>
   readonly resources: readonly Inspected[]
   readonly clusterId: ClusterId
   readonly node: number
   readonly clock: Clock
+}
+
+/** What is prepared of one transaction. */
+export interface TransactionInDoubt {
+  readonly branches: readonly InDoubtBranch[]
+  readonly unseen: readonly { readonly resource: string; readonly error: string }[]
 }
 
 /** What came of looking at one database. */
@@ -64,13 +72,10 @@ export class InDoubtDesk {
 
   /** The leader's resolver works, so the leader can tell why a branch is still there; `own` asks any coordinator. */
   async #look({ own, limit, waitMs }: z.output<typeof question>): Promise<InDoubtAnswer> {
-    const { coordinator, resources, clusterId, node } = this.#parts
+    const { coordinator, clusterId, node } = this.#parts
     const { leading, leader } = coordinator.status()
     if (!own && !leading) throw new NotLeaderError(leader)
-    const looked = await Promise.all(resources.map((resource) => this.#lookInto(resource, waitMs)))
-    // After the databases were looked at: what they call prepared was prepared before, so a decision can't be missed.
-    const current = await this.#isCurrent(own, waitMs)
-    const branches = this.#branchesOf(looked)
+    const { looked, current, branches } = await this.#lookEverywhere(own, waitMs)
     return {
       cluster: clusterId,
       node,
@@ -79,12 +84,39 @@ export class InDoubtDesk {
       branches: branches.slice(0, limit),
       branchCount: branches.length,
       resources: looked.map((each) => this.#describe(each, branches)),
+      attention: { transactions: heuristicsOf(coordinator).slice(0, limit), settlements: coordinator.unacknowledged },
     }
+  }
+
+  /**
+   * The prepared branches of one transaction; decisions are of now. `unseen` are the databases that could not be looked at.
+   *
+   * @throws Error when no majority answers within `waitMs`
+   */
+  async branchesOf(txid: Txid, waitMs: number): Promise<TransactionInDoubt> {
+    const { looked, branches } = await this.#lookEverywhere(false, waitMs)
+    return {
+      branches: branches.filter((each) => each.txid === txid),
+      unseen: looked.flatMap(({ resource, error }) =>
+        error === undefined ? [] : [{ resource: resource.name, error }],
+      ),
+    }
+  }
+
+  async #lookEverywhere(own: boolean, waitMs: number) {
+    const looked = await Promise.all(this.#parts.resources.map((resource) => this.#lookInto(resource, waitMs)))
+    // After the databases were looked at: what they call prepared was prepared before, so a decision can't be missed.
+    const current = await this.#isCurrent(own, waitMs)
+    return { looked, current, branches: this.#branchesOf(looked) }
   }
 
   async #lookInto(resource: Inspected, waitMs: number): Promise<Looked> {
     try {
-      return { resource, report: await this.#within(waitMs, 'it', this.#shared(resource)), error: undefined }
+      return {
+        resource,
+        report: await within(this.#parts.clock, waitMs, 'it', this.#shared(resource)),
+        error: undefined,
+      }
     } catch (thrown) {
       return { resource, report: undefined, error: toError(thrown).message }
     }
@@ -111,20 +143,12 @@ export class InDoubtDesk {
   /** Without a leader the barrier never comes; whoever asked for this coordinator's own view gets it all the same. */
   async #isCurrent(own: boolean, waitMs: number): Promise<boolean> {
     try {
-      await this.#within(waitMs, 'a majority of the coordinators', this.#parts.log.readBarrier())
+      await within(this.#parts.clock, waitMs, 'a majority of the coordinators', this.#parts.log.readBarrier())
       return true
     } catch (error) {
       if (!own) throw error
       return false
     }
-  }
-
-  #within<T>(ms: number, who: string, call: Promise<T>): Promise<T> {
-    const { clock } = this.#parts
-    return new Promise((resolve, reject) => {
-      const timer = clock.after(ms, () => reject(new Error(`${who} did not answer within ${ms} ms`)))
-      call.then(resolve, reject).finally(() => clock.cancel(timer))
-    })
   }
 
   /** A server that is configured under two names lists a branch twice: it belongs to the name that its client gave. */

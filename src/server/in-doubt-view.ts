@@ -1,6 +1,6 @@
 import type { Gid, Txid } from '../base/index.ts'
 import type { Blocked, BranchInDoubt, InDoubtReport, ResourceKind } from '../resources/index.ts'
-import type { Guard, Knowledge } from '../txn/index.ts'
+import type { Guard, Knowledge, Settlement, TransactionView } from '../txn/index.ts'
 
 /** What `in-doubt` answers: every prepared branch of this cluster in the configured databases. */
 export interface InDoubtAnswer {
@@ -18,6 +18,13 @@ export interface InDoubtAnswer {
   /** Branches that were found; more than are listed when there were too many. */
   readonly branchCount: number
   readonly resources: readonly InDoubtResource[]
+  /** What nobody has acknowledged yet. A coordinator before 0.3 leaves it out. */
+  readonly attention?: {
+    /** Transactions with a branch that ended otherwise than decided, or nobody knows how. */
+    readonly transactions: readonly TransactionView[]
+    /** Branches that were forced by hand against the decision, or without one, or not carried out. */
+    readonly settlements: readonly Settlement[]
+  }
 }
 
 /** One prepared branch. */

@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs'
 import type { CoordinatorStatus, ResolverStatus } from '../coordinator/index.ts'
 import type { MembersView, MemberView } from '../replica/index.ts'
 import type { ServerConfig } from './config.ts'
+import { SETTLEMENTS } from './releases.ts'
 import { placeOf } from './resource-place.ts'
 import type { MemberStatus, NodeStatus, ParticipantStatus } from './status.ts'
 
@@ -58,6 +59,7 @@ export function makeStatus({
       committed: coordinator.committedCount,
       aborted: coordinator.abortedCount,
       heuristics: coordinator.heuristicCount,
+      settlements: coordinator.unacknowledgedCount,
     },
     guard: coordinator.guard,
     resources: resolver.resources.map(({ name, inDoubtCount, oldestMs, error }) => ({
@@ -68,6 +70,7 @@ export function makeStatus({
     })),
     configured: config.resources.map(({ name, kind, url }) => ({ name, kind, place: placeOf(url) })),
     participants,
+    features: [SETTLEMENTS],
   }
 }
 

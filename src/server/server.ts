@@ -28,13 +28,18 @@ import { makeStatus } from './make-status.ts'
 import { MembersDesk } from './members-desk.ts'
 import { ParticipantRegistry } from './participant-registry.ts'
 import { ParticipantSession } from './participant-session.ts'
+import { askReleases } from './releases.ts'
 import { ResourceChecks } from './resource-checks.ts'
 import { type ChosenSeams, chooseSeams, drawSeed, type ServerSeams } from './seams.ts'
 import type { ServerLogger } from './server-logger.ts'
 import { HttpServices, openHttpServices } from './services/http-services.ts'
+import { SettleDesk } from './settle-desk.ts'
 
 /** How long the decisions that are under way may take once the server was asked to stop. */
 const DRAIN_MS = 5_000
+
+/** How long another coordinator may take to say what it knows. */
+const RELEASE_MS = 1_000
 
 /** How long another node may take to lead. It takes a round trip; whoever can't is given up after an election timeout. */
 const HAND_OVER_MS = 1_000
@@ -113,6 +118,15 @@ export class CoordinatorServer {
     })
     this.#checks = new ResourceChecks({ resources, clock, logger })
     this.#backups = new BackupDesk(replica, clock)
+    const inDoubt = new InDoubtDesk({
+      coordinator: this.#coordinator,
+      log: replica,
+      resolver: this.#resolver,
+      resources: [...resources, ...this.#services.inspected],
+      clusterId: config.cluster,
+      node: config.node,
+      clock,
+    })
     this.#desk = new AdminDesk({
       coordinator: this.#coordinator,
       log: replica,
@@ -120,14 +134,16 @@ export class CoordinatorServer {
       members: new MembersDesk(config.node, replica),
       guard: new GuardDesk(this.#coordinator, replica),
       backups: this.#backups,
-      inDoubt: new InDoubtDesk({
+      inDoubt,
+      settle: new SettleDesk({
         coordinator: this.#coordinator,
         log: replica,
-        resolver: this.#resolver,
-        resources: [...resources, ...this.#services.inspected],
+        inDoubt,
+        resources,
         clusterId: config.cluster,
         node: config.node,
         clock,
+        releases: () => this.#releases(),
       }),
       status: () => this.status(),
     })
@@ -314,6 +330,17 @@ export class CoordinatorServer {
     const level = reason instanceof ProtocolError ? 'warn' : 'debug'
     const { code } = reason as { readonly code?: string }
     this.#logger[level]({ remoteAddress, name, code }, `the connection of ${role} ${name} ended: ${reason.message}`)
+  }
+
+  /** What the other members can read. Asked over connections of their own: nothing of it is the replica's affair. */
+  #releases(): ReturnType<typeof askReleases> {
+    const { members } = this.#replica.members()
+    const addresses = members.flatMap(({ nodeId, address }) =>
+      nodeId === this.#config.node || address === undefined ? [] : [address],
+    )
+    const tls = readTls(this.#config)
+    const options = { timeoutMs: RELEASE_MS, clock: this.#seams.clock }
+    return askReleases(addresses, tls === undefined ? options : { ...options, tls })
   }
 
   #hint(leader: NodeId | undefined): LeaderHint | undefined {

@@ -32,6 +32,8 @@ export interface NodeStatus {
   readonly configured?: readonly ConfiguredResource[]
   /** Services that this node knows. A coordinator of a release before them leaves it out. */
   readonly participants?: readonly ParticipantStatus[]
+  /** What this release knows that an older one does not. Releases before 0.3 leave it out. */
+  readonly features?: readonly string[]
 }
 
 /** A database as a coordinator's configuration names it. */
@@ -68,6 +70,8 @@ export interface TransactionCounts {
   readonly aborted: number
   /** Branches that ended otherwise than decided, or that nobody can tell: an operator must look. */
   readonly heuristics: number
+  /** Branches that were forced by hand and are not as decided, or not carried out. Older releases do not tell. */
+  readonly settlements?: number
 }
 
 export interface ResourceStatus {
