@@ -17,6 +17,21 @@ export async function confirmCluster(cluster: string, given: string | undefined,
   )
 }
 
+/**
+ * Has the operator type what is about to happen.
+ *
+ * @param yes a flag said so already, for scripts
+ * @throws NotConfirmedError; without a terminal and without the flag as well
+ */
+export async function confirmWords(words: string, yes: boolean): Promise<void> {
+  if (yes) return
+  if (!isAtTerminal())
+    throw new NotConfirmedError('there is no terminal to ask at; in a script give --yes. Nothing was changed.')
+  const typed = await askTerminal(stderrColors.red(`Type "${words}" to go on: `))
+  if (typed.trim() === words) return
+  throw new NotConfirmedError(`${JSON.stringify(typed)} is not "${words}". Nothing was changed.`)
+}
+
 async function ask(cluster: string): Promise<string> {
   if (!isAtTerminal()) return ''
   return await askTerminal(stderrColors.red(`Type the name of the cluster (${cluster}) to go on: `))

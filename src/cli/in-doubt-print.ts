@@ -1,6 +1,7 @@
 import type { InDoubtAnswer, InDoubtBranch, InDoubtResource } from '../server/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import { describeMs, printTable } from './output.ts'
+import { describeFinding, describeSettlement } from './settle-words.ts'
 
 type Blocked = Pick<InDoubtBranch, 'sessions' | 'sessionCount' | 'tables' | 'tableCount'>
 
@@ -34,6 +35,7 @@ export function printInDoubt(answer: InDoubtAnswer): void {
     )
   if (answer.resources.length === 0) {
     console.log(red(NO_RESOURCES))
+    printAttention(answer)
     return
   }
   if (answer.branches.length === 0) console.log('nothing is in doubt')
@@ -41,6 +43,23 @@ export function printInDoubt(answer: InDoubtAnswer): void {
   printUnattributed(answer.resources)
   console.log('')
   printResources(answer.resources)
+  printAttention(answer)
+}
+
+/** What ended otherwise than decided stays here until somebody has seen to it. */
+function printAttention({ attention }: InDoubtAnswer): void {
+  if (attention === undefined || attention.transactions.length + attention.settlements.length === 0) return
+  const { bold, red } = stdoutColors
+  console.log(`\n${bold('Not as decided, and not acknowledged')} (concordat settle TXID --acknowledge --reason "…")`)
+  const forced = new Set(attention.settlements.map(({ txid, branch }) => `${txid}/${branch}`))
+  for (const each of attention.settlements)
+    console.log(red(`  ${each.txid} branch ${each.branch}: ${describeSettlement(each)}, by ${each.by}: ${each.reason}`))
+  for (const { txid, heuristics, heuristicMixed } of attention.transactions) {
+    for (const { branch, found } of heuristics) {
+      if (!forced.has(`${txid}/${branch}`))
+        console.log(red(`  ${txid} branch ${branch}: ${describeFinding(found)}${heuristicMixed ? ' (MIXED)' : ''}`))
+    }
+  }
 }
 
 function printBranches({ branches, branchCount }: InDoubtAnswer): void {
@@ -52,7 +71,7 @@ function printBranches({ branches, branchCount }: InDoubtAnswer): void {
       each.resource,
       `${each.ageIsBound ? '< ' : ''}${describeMs(each.ageMs)}`,
       `${each.decision.kind}${each.guarded ? ' (guarded)' : ''}`,
-      summary(each),
+      describeBlocked(each),
     ]),
   )
   if (branchCount > branches.length) console.log(`… and ${branchCount - branches.length} younger ones (--limit)`)
@@ -61,7 +80,8 @@ function printBranches({ branches, branchCount }: InDoubtAnswer): void {
   printMeanings(branches)
 }
 
-function summary({ sessionCount, tableCount }: Blocked): string {
+/** What is blocked, in a few words. */
+export function describeBlocked({ sessionCount, tableCount }: Blocked): string {
   const parts = [
     ...(sessionCount === 0 ? [] : [count(sessionCount, 'session')]),
     ...(tableCount === 0 ? [] : [count(tableCount, 'table')]),
@@ -75,7 +95,8 @@ function hasDetails({ sessionCount, tables, vacuum, ageMs }: InDoubtBranch): boo
   return ageMs >= DETAILS_FROM_MS && (tables.length > 0 || vacuum?.isOldest === true)
 }
 
-function printDetails(title: string, what: Blocked & Partial<Pick<InDoubtBranch, 'vacuum' | 'owner'>>): void {
+/** Locks, vacuum and waiting sessions, one line each. */
+export function printDetails(title: string, what: Blocked & Partial<Pick<InDoubtBranch, 'vacuum' | 'owner'>>): void {
   console.log(`\n${stdoutColors.bold(title)}${what.owner === undefined ? '' : ` (prepared by ${what.owner})`}`)
   const more = (total: number, listed: number): string => (total > listed ? ` … and ${total - listed} more` : '')
   if (what.tables.length > 0) {
@@ -108,7 +129,7 @@ function printUnattributed(resources: readonly InDoubtResource[]): void {
   for (const { name, unattributed } of resources) {
     if (unattributed.sessionCount + unattributed.tableCount > 0)
       printDetails(
-        `${name}, one or another of its prepared branches (it does not say which): ${summary(unattributed)}`,
+        `${name}, one or another of its prepared branches (it does not say which): ${describeBlocked(unattributed)}`,
         unattributed,
       )
   }

@@ -15,6 +15,7 @@ import { addParticipantCommand } from './participant-command.ts'
 import { addRecoverCommand } from './recover-command.ts'
 import { addRestoreCommand } from './restore-command.ts'
 import { addServeCommand } from './serve-command.ts'
+import { addSettleCommand } from './settle-command.ts'
 import { addStatusCommand } from './status-command.ts'
 import { addTransferCommand } from './transfer-command.ts'
 
@@ -34,6 +35,7 @@ addStatusCommand(program)
 addOutcomeCommand(program)
 addListCommand(program)
 addInDoubtCommand(program)
+addSettleCommand(program)
 addMembersCommand(program)
 addTransferCommand(program)
 addBackupCommand(program)
@@ -50,6 +52,9 @@ const WRONG_CALLS: ReadonlySet<string> = new Set([
   'REASON_MISSING',
   'NOT_CONFIRMED',
   'PATH_UNUSABLE',
+  'SETTLE_CALL_INVALID',
+  'SETTLE_AGAINST_DECISION',
+  'SETTLE_NO_DECISION',
 ])
 
 /** Codes that say that nobody could be asked. */

@@ -87,7 +87,7 @@ function roleOf({ removed, role, serving }: NodeStatus): string {
 }
 
 function printTransactions({ cluster, transactions, resources }: NodeStatus): void {
-  const { preparing, decided, finished, committed, aborted, heuristics } = transactions
+  const { preparing, decided, finished, committed, aborted, heuristics, settlements = 0 } = transactions
   console.log(`\n${stdoutColors.bold(`Transactions of ${cluster}`)}`)
   console.log(`  open: ${preparing} gathering votes, ${decided} decided and not acknowledged by all`)
   console.log(`  finished and remembered: ${finished}; decided in this log: ${committed} committed, ${aborted} aborted`)
@@ -96,6 +96,10 @@ function printTransactions({ cluster, transactions, resources }: NodeStatus): vo
       stdoutColors.red(
         `  ${heuristics} branches ended otherwise than decided, or nobody can tell: concordat list --state heuristic`,
       ),
+    )
+  if (settlements > 0)
+    console.log(
+      stdoutColors.red(`  ${settlements} branches ended by hand, and nobody has acknowledged how: concordat in-doubt`),
     )
   if (resources.length === 0) {
     if (decided > 0) console.log(stdoutColors.red(`\n${NO_RESOURCES}`))

@@ -13,24 +13,22 @@ import {
 import type { Coordinator, OperatorRecord } from '../coordinator/index.ts'
 import { type DecisionLog, NotLeaderError } from '../replica/index.ts'
 import type { Resource, SettleResult } from '../resources/index.ts'
-import type { Decision, Knowledge, Settlement } from '../txn/index.ts'
+import type { Decision, Settlement } from '../txn/index.ts'
 import { checkedBy } from './config.ts'
 import type { InDoubtDesk } from './in-doubt-desk.ts'
 import type { InDoubtBranch } from './in-doubt-view.ts'
 import {
   NothingToAcknowledgeError,
-  SettleAgainstDecisionError,
   SettleBusyError,
   SettleMixedVersionsError,
-  SettleNoDecisionError,
   SettleNotPreparedError,
   SettleNotRecordedError,
-  SettleTooEarlyError,
   SettleUnfinishedError,
   SettleUnseenError,
 } from './settle-errors.ts'
-import { evidenceText } from './settle-evidence.ts'
-import type { EndedBranch, ForceAnswer, ForceStanding, SettleAnswer, SettlementsAnswer } from './settle-view.ts'
+import { evidenceText, resourceIn } from './settle-evidence.ts'
+import { assertMeant, type KnownDecision, standingOf } from './settle-rules.ts'
+import type { EndedBranch, ForceAnswer, SettleAnswer, SettlementsAnswer } from './settle-view.ts'
 import { within } from './within.ts'
 
 const txid = checkedBy(z.string(), parseTxid)
@@ -115,30 +113,32 @@ export class SettleDesk {
     if (cluster !== undefined && cluster !== clusterId) throw new WrongClusterError(cluster, clusterId)
     const { branches, unseen } = await inDoubt.branchesOf(txid, waitMs)
     const transaction = coordinator.transaction(txid) ?? null
-    const decision = coordinator.knowledge(txid)
+    const known = this.#known(txid)
     return {
       cluster: clusterId,
       node,
       txid,
-      decision,
-      guarded: this.#isGuarded(txid),
+      decision: known.decision,
+      guarded: known.guarded,
       transaction,
       prepared: branches,
       ended: await this.#endedOf(txid, branches, waitMs),
       unseen,
-      forcing: { commit: this.#standing(txid, 'commit'), abort: this.#standing(txid, 'abort') },
+      forcing: { commit: standingOf(known, 'commit'), abort: standingOf(known, 'abort') },
       settlements: coordinator.settlements.filter((each) => each.txid === txid),
     }
   }
 
   async #force(force: Force, from: string): Promise<ForceAnswer> {
-    const { txid, branch, waitMs } = force
+    const { txid, branch, action, mean, waitMs } = force
     const { coordinator, inDoubt, clusterId, node } = this.#parts
     this.#assertLeading()
-    const { branches, unseen } = await inDoubt.branchesOf(txid, waitMs)
+    const [{ branches, unseen }, unasked] = await Promise.all([
+      inDoubt.branchesOf(txid, waitMs),
+      this.#assertReleases(),
+    ])
     const found = branches.find((each) => each.branch === branch)
-    this.#assertMeant(force)
-    const unasked = await this.#assertReleases()
+    assertMeant(this.#known(txid), action, mean)
     if (found === undefined) {
       if (unseen.length > 0) throw unseenError(branch, unseen)
       await this.#closeOrder(force)
@@ -146,11 +146,12 @@ export class SettleDesk {
       // P5: nobody can commit it from now on, whatever becomes of the branch.
       if (coordinator.knowledge(txid).kind === 'unknown' && !this.#isGuarded(txid)) await this.#decideAbort(txid)
       // The decision may have come meanwhile.
-      this.#assertMeant(force)
+      assertMeant(this.#known(txid), action, mean)
       await this.#order(force, found, branches, from)
       await this.#carryOut(force, found)
     }
     const settlement = this.#lastOf(txid, branch)
+    if (settlement === undefined) throw lost()
     return { cluster: clusterId, node, settlement, decision: coordinator.knowledge(txid), unasked }
   }
 
@@ -175,30 +176,8 @@ export class SettleDesk {
     if (!leading) throw new NotLeaderError(leader)
   }
 
-  #assertMeant({ txid, action, mean }: Force): void {
-    const standing = this.#standing(txid, action)
-    const { kind } = this.#parts.coordinator.knowledge(txid)
-    if (standing === 'tooEarly')
-      throw new SettleTooEarlyError(
-        `votes for ${txid} are being gathered, so it is decided at its deadline at the latest; look again then. Nothing was done.`,
-      )
-    if (standing === 'against' && mean !== 'againstDecision')
-      throw new SettleAgainstDecisionError(
-        `${describeDecision(kind)}, and to ${action} this branch would leave the transaction half done (mixed). If that is meant: --against-decision. Nothing was done.`,
-      )
-    if (standing === 'noDecision' && mean !== 'withoutDecision')
-      throw new SettleNoDecisionError(
-        `the decision on ${txid} may have been in a part of the log that was lost, so nobody can say what is right. If you know it from elsewhere: --without-decision. Nothing was done.`,
-      )
-  }
-
-  #standing(txid: Txid, action: Decision): ForceStanding {
-    const { kind } = this.#parts.coordinator.knowledge(txid)
-    if (this.#isGuarded(txid)) return 'noDecision'
-    if (kind === 'preparing') return 'tooEarly'
-    // Unknown and forgotten are aborted: the one is decided so first (P5), the other was.
-    const decided: Decision = kind === 'committed' ? 'commit' : 'abort'
-    return decided === action ? 'asDecided' : 'against'
+  #known(txid: Txid): KnownDecision {
+    return { txid, decision: this.#parts.coordinator.knowledge(txid), guarded: this.#isGuarded(txid) }
   }
 
   #isGuarded(txid: Txid): boolean {
@@ -258,22 +237,22 @@ export class SettleDesk {
     }
   }
 
-  /** The branch is not there any more. An earlier order for it may still wait for its end. */
-  async #closeOrder({ txid, branch, waitMs }: Force): Promise<void> {
+  /** The branch is not there any more. An earlier order for it may wait for its end, or have it: then this is a repeat. */
+  async #closeOrder({ txid, branch, action, waitMs }: Force): Promise<void> {
     const { coordinator, resources } = this.#parts
-    const waits = coordinator.unacknowledged.some(
-      (each) => each.txid === txid && each.branch === branch && each.standing === 'ordered',
-    )
-    if (!waits)
-      throw notPrepared(
-        txid,
-        branch,
-        coordinator.transaction(txid)?.branches.find((b) => b.branch === branch),
-      )
     const known = coordinator.transaction(txid)?.branches.find((each) => each.branch === branch)
-    const resource = resources.find(({ name }) => name === known?.participant)
-    const found = resource === undefined ? 'none' : await this.#evidenceOf(resource, txid, branch, waitMs)
-    await this.#close(txid, branch, found)
+    const last = this.#lastOf(txid, branch)
+    const waits = last !== undefined && last.standing === 'ordered' && !last.acknowledged
+    if (!waits) {
+      if (last?.action === action) return
+      throw notPrepared(txid, branch, known)
+    }
+    const resource = resources.find(({ name }) => name === (known?.participant ?? resourceIn(last.evidence)))
+    await this.#close(
+      txid,
+      branch,
+      resource === undefined ? 'none' : await this.#evidenceOf(resource, txid, branch, waitMs),
+    )
   }
 
   /** In this order: `completed` must not stand in the log without how the branch ended. */
@@ -323,12 +302,10 @@ export class SettleDesk {
     return releases.filter(({ knows }) => knows === undefined).map(({ address }) => address)
   }
 
-  #lastOf(txid: Txid, branch: BranchId): Settlement {
-    const settlement = this.#parts.coordinator.settlements.findLast(
+  #lastOf(txid: Txid, branch: BranchId): Settlement | undefined {
+    return this.#parts.coordinator.settlements.findLast(
       (each) => each.txid === txid && each.branch === branch && each.action !== 'acknowledge',
     )
-    if (settlement === undefined) throw lost()
-    return settlement
   }
 
   async #record(record: OperatorRecord): Promise<void> {
@@ -369,9 +346,4 @@ function notPrepared(
       ? `branch ${branch} of ${txid} is one of ${known.participant}, which ends it by itself; there is no database to do it in`
       : `branch ${branch} of ${txid} is prepared in none of the configured databases; it has ended, or its database is not configured`
   return new SettleNotPreparedError(`${what}. Nothing was done.`)
-}
-
-function describeDecision(kind: Knowledge['kind']): string {
-  if (kind === 'committed') return 'the transaction is committed'
-  return kind === 'aborted' ? 'the transaction is aborted' : `the transaction is ${kind}, so it is an aborted one`
 }

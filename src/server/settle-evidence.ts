@@ -38,3 +38,13 @@ export function evidenceText({ node, mean, decision, guarded, view, found, prepa
   // 64 branches with the longest names: then without them rather than cut in the middle.
   return whole.length <= CHARACTERS_MAX ? whole : JSON.stringify(known).slice(0, CHARACTERS_MAX)
 }
+
+/** The database that an order named, out of its evidence. */
+export function resourceIn(evidence: string): string | undefined {
+  try {
+    const { resource } = JSON.parse(evidence) as { readonly resource?: unknown }
+    return typeof resource === 'string' ? resource : undefined
+  } catch {
+    return undefined
+  }
+}
