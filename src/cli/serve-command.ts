@@ -65,6 +65,27 @@ const CONFIG_FLAGS: readonly ConfigFlag[] = [
     parse: toNumber,
   },
   {
+    flag: '--client-open-max',
+    argument: '<n>',
+    path: ['clients', 'openMax'],
+    text: 'open transactions of one application at most',
+    parse: toNumber,
+  },
+  {
+    flag: '--client-branches-max',
+    argument: '<n>',
+    path: ['clients', 'branchesMax'],
+    text: 'branches of its open transactions at most',
+    parse: toNumber,
+  },
+  {
+    flag: '--client-bytes-max',
+    argument: '<n>',
+    path: ['clients', 'bytesMax'],
+    text: 'bytes of its open transactions at most',
+    parse: toNumber,
+  },
+  {
     flag: '--keep-ms',
     argument: '<ms>',
     path: ['transactions', 'keepMs'],

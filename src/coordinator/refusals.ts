@@ -7,6 +7,8 @@ const MESSAGES: Record<RefusalCode, string> = {
   OUTCOME_PENDING:
     'the leadership was lost while the request was under way, so it may still take effect; repeat it with the same txid to learn the outcome',
   OVERLOADED: 'too many transactions are under way, so nothing was done; repeat the request after a moment',
+  CLIENT_OVER_QUOTA:
+    'this application has too much under way at this coordinator, so nothing was done; repeat the request after a moment',
   DISK_FULL:
     'only the room reserved for decisions is left on the coordinator’s disk, so nothing was done; free space, then repeat the request',
   WRONG_CLUSTER: 'the request names another cluster, so nothing was done; check which coordinators the client talks to',
@@ -25,6 +27,7 @@ const RETRYABLE: Record<RefusalCode, boolean> = {
   NOT_LEADER: true,
   OUTCOME_PENDING: true,
   OVERLOADED: true,
+  CLIENT_OVER_QUOTA: true,
   DISK_FULL: true,
   WRONG_CLUSTER: false,
   TXN_TOO_OLD: false,

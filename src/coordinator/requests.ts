@@ -49,6 +49,8 @@ export type RefusalCode =
   | 'OUTCOME_PENDING'
   /** Too much is under way. Nothing was done. */
   | 'OVERLOADED'
+  /** This application has too much under way at this coordinator; others are served. Nothing was done. */
+  | 'CLIENT_OVER_QUOTA'
   /** Only the room reserved for decisions is left on the disk: new transactions are refused. */
   | 'DISK_FULL'
   /** The request names another cluster. */

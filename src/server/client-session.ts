@@ -1,12 +1,15 @@
 import type { NodeId } from '../base/index.ts'
-import type { Coordinator, Reply } from '../coordinator/index.ts'
+import { type Coordinator, type Reply, refusal } from '../coordinator/index.ts'
 import type { Connection, LeaderHint, Message, RequestId } from '../transport/index.ts'
 import type { AdminDesk } from './admin-desk.ts'
+import { type ClientLimits, ClientQuota } from './client-quota.ts'
 
 /** What a session needs of its server. */
 export interface SessionServices {
   readonly coordinator: Coordinator
   readonly desk: AdminDesk
+  /** What it may have under way. */
+  readonly limits: ClientLimits
   /** Where a leader takes clients. */
   readonly hint: (leader: NodeId | undefined) => LeaderHint | undefined
   readonly onEnd: (session: ClientSession, reason: Error) => void
@@ -16,11 +19,13 @@ export interface SessionServices {
 export class ClientSession {
   readonly #connection: Connection
   readonly #services: SessionServices
+  readonly #quota: ClientQuota
   #open = true
 
   constructor(connection: Connection, services: SessionServices) {
     this.#connection = connection
     this.#services = services
+    this.#quota = new ClientQuota(services.limits)
     connection.onMessage = (message) => this.#receive(message)
     connection.onClose = (reason) => {
       this.#open = false
@@ -41,7 +46,7 @@ export class ClientSession {
     const { coordinator } = this.#services
     switch (message.kind) {
       case 'commit':
-        return coordinator.commit(message, (reply) => this.#reply(message, reply))
+        return this.#commit(message)
       case 'abort':
         return coordinator.abort(message, (reply) => this.#reply(message, reply))
       case 'inquire':
@@ -56,6 +61,18 @@ export class ClientSession {
         // The connection takes only a client's messages; this one has no meaning for a coordinator.
         return this.close(`a ${message.kind} message makes no sense from a client`)
     }
+  }
+
+  #commit(message: Extract<Message, { kind: 'commit' }>): void {
+    const limit = this.#quota.take(message)
+    if (limit !== undefined) {
+      const words = `this application has ${limit} under way at this coordinator, which is its limit, so nothing was done; repeat the request after a moment`
+      return this.#reply(message, refusal('CLIENT_OVER_QUOTA', undefined, words))
+    }
+    this.#services.coordinator.commit(message, (reply) => {
+      this.#quota.give(message)
+      this.#reply(message, reply)
+    })
   }
 
   #ask({ method, json, requestId }: Extract<Message, { kind: 'admin' }>): void {

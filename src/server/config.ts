@@ -112,6 +112,14 @@ export const configSchema = z
         keepCount: count.default(100_000),
       })
       .prefault({}),
+    /** What one application may have under way; defaults in client-quota.ts. */
+    clients: z
+      .strictObject({
+        openMax: count.optional(),
+        branchesMax: count.optional(),
+        bytesMax: count.optional(),
+      })
+      .optional(),
     resolver: z
       .strictObject({
         scanMs: milliseconds.default(5_000),

@@ -19,6 +19,7 @@ import {
 import { isLoopback, parseAddress } from './address.ts'
 import { AdminDesk } from './admin-desk.ts'
 import { BackupDesk } from './backup-desk.ts'
+import { CLIENT_DEFAULTS, type ClientLimits } from './client-quota.ts'
 import { ClientSession } from './client-session.ts'
 import type { ServerConfig } from './config.ts'
 import { ConfigError } from './config-error.ts'
@@ -300,6 +301,7 @@ export class CoordinatorServer {
     return new ClientSession(connection, {
       coordinator: this.#coordinator,
       desk: this.#desk,
+      limits: clientLimits(this.#config),
       hint: (leader) => this.#hint(leader),
       onEnd: (ended, reason) => {
         this.#sessions.delete(ended)
@@ -375,6 +377,15 @@ function nameless(name: string): Rejected {
 function noStore(name: string): Rejected {
   const message = `this is a coordinator, and the hello looks for the key-value participant ${JSON.stringify(name.slice(0, 80))}; give that participant's own address`
   return { kind: 'rejected', code: RejectionCode.wrongService, message }
+}
+
+function clientLimits({ clients = {} }: ServerConfig): ClientLimits {
+  const { openMax, branchesMax, bytesMax } = CLIENT_DEFAULTS
+  return {
+    openMax: clients.openMax ?? openMax,
+    branchesMax: clients.branchesMax ?? branchesMax,
+    bytesMax: clients.bytesMax ?? bytesMax,
+  }
 }
 
 function snapshotTuning({ snapshots }: ServerConfig): Partial<ReplicaTuning> {
