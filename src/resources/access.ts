@@ -1,5 +1,5 @@
 import type { Clock } from '../base/index.ts'
-import { ResourceMisconfiguredError, ResourceUnavailableError } from './errors.ts'
+import { ResourceExhaustedError, ResourceMisconfiguredError, ResourceUnavailableError } from './errors.ts'
 import type { Observation } from './inspection.ts'
 import type { Finding } from './resource.ts'
 import { withinCallTime, withSignal } from './waiting.ts'
@@ -38,6 +38,7 @@ export interface Access<Session extends PooledSession> {
  * @param open what is done in the session; when it throws, the session does not stay with the branch
  * @throws ResourceUnavailableError when no session could be had; nothing was begun
  * @throws ResourceMisconfiguredError when the database can't take part in transactions
+ * @throws ResourceExhaustedError when too many branches are prepared there
  */
 export async function beginIn<Session extends PooledSession, T>(
   access: Access<Session>,
@@ -48,9 +49,11 @@ export async function beginIn<Session extends PooledSession, T>(
   try {
     return await open(held)
   } catch (error) {
-    if (error instanceof ResourceMisconfiguredError && held.lost === undefined) held.release()
+    // Said by us, before anything was begun: the session is as it was.
+    const isOurs = error instanceof ResourceMisconfiguredError || error instanceof ResourceExhaustedError
+    if (isOurs && held.lost === undefined) held.release()
     else held.discard()
-    throw error instanceof ResourceMisconfiguredError ? error : access.errors.explainAccess(access.resource, error)
+    throw isOurs ? error : access.errors.explainAccess(access.resource, error)
   }
 }
 

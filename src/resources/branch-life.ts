@@ -3,6 +3,7 @@ import type { Access, PooledSession } from './access.ts'
 import { BranchAbortedError, BranchEndedError, BranchOutcomeUnknownError } from './errors.ts'
 import { ABORT_WAIT_MS, type BranchGuard } from './guard.ts'
 import type { Branch, PrepareResult, SettleResult } from './resource.ts'
+import type { SlotGate } from './slot-gate.ts'
 import { withLimit } from './waiting.ts'
 
 /** How a prepared branch ends. */
@@ -56,6 +57,8 @@ export interface BranchParts<Client, Session extends PooledSession> {
   /** The session in which the branch has begun. */
   readonly held: Session
   readonly steps: BranchSteps<Session>
+  /** Counts the branches of this process that are prepared. */
+  readonly slots?: Pick<SlotGate, 'took' | 'gave'> | undefined
 }
 
 /**
@@ -72,19 +75,22 @@ export class BranchLife<Client, Session extends PooledSession> implements Branch
   readonly #guard: BranchGuard
   readonly #access: Access<Session>
   readonly #steps: BranchSteps<Session>
+  readonly #slots: BranchParts<Client, Session>['slots']
   /** Undefined once the session has gone back or is lost. */
   #held: Session | undefined
   #prepared: Promise<PrepareResult> | undefined
   #settled: Verb | undefined
+  #hasSlot = false
   /** Phase two while it is under way. */
   #settling: { readonly verb: Verb; readonly result: Promise<SettleResult> } | undefined
 
-  constructor({ gid, client, guard, access, held, steps }: BranchParts<Client, Session>) {
+  constructor({ gid, client, guard, access, held, steps, slots }: BranchParts<Client, Session>) {
     this.gid = gid
     this.session = client
     this.#guard = guard
     this.#access = access
     this.#steps = steps
+    this.#slots = slots
     this.#held = held
   }
 
@@ -98,7 +104,7 @@ export class BranchLife<Client, Session extends PooledSession> implements Branch
 
   prepare(): Promise<PrepareResult> {
     if (this.#settled !== undefined) return Promise.resolve({ kind: 'abort', cause: new BranchEndedError(this.gid) })
-    this.#prepared ??= this.#prepareOnce()
+    this.#prepared ??= this.#slots === undefined ? this.#prepareOnce() : this.#prepareCounted()
     return this.#prepared
   }
 
@@ -132,6 +138,13 @@ export class BranchLife<Client, Session extends PooledSession> implements Branch
     else await this.#prepared
     if (this.#steps.closesAtHandOver) this.#discard()
     else this.#release()
+  }
+
+  async #prepareCounted(): Promise<PrepareResult> {
+    const vote = await this.#prepareOnce()
+    this.#hasSlot = vote.kind === 'commit'
+    if (this.#hasSlot) this.#slots?.took()
+    return vote
   }
 
   async #prepareOnce(): Promise<PrepareResult> {
@@ -234,7 +247,10 @@ export class BranchLife<Client, Session extends PooledSession> implements Branch
       if (this.#held?.lost !== undefined) this.#discard()
       this.#held ??= await driver.acquire()
       const result = await this.#steps.settle(this.#held, verb)
-      if (result.kind === 'done') this.#settled = verb
+      if (result.kind === 'done') {
+        this.#settled = verb
+        if (this.#hasSlot) this.#slots?.gave()
+      }
       if (result.kind !== 'busy' || !this.#steps.keepsWaitingSession) this.#release()
       return result
     } catch (error) {

@@ -3,6 +3,7 @@ import type { Access } from '../access.ts'
 import { BranchLife, type BranchSteps, type Verb } from '../branch-life.ts'
 import { type BranchGuard, LEADING } from '../guard.ts'
 import type { Branch, BranchIdentity, PrepareResult, SettleResult } from '../resource.ts'
+import type { SlotGate } from '../slot-gate.ts'
 import type { MysqlSession } from './driver.ts'
 import { recover, settlePrepared } from './settle.ts'
 import { WITNESS_TOKEN, type Witness } from './witness.ts'
@@ -24,12 +25,13 @@ interface Own {
 interface Parts<Client> extends Own {
   readonly access: Access<MysqlSession<Client>>
   readonly held: MysqlSession<Client>
+  readonly slots?: SlotGate | undefined
 }
 
 /** A branch in MySQL or MariaDB: XA START … XA END, XA PREPARE … XA COMMIT. */
 export function mysqlBranch<Client>(parts: Parts<Client>): Branch<Client> {
-  const { gid, guard, access, held } = parts
-  return new BranchLife({ gid, guard, access, held, client: held.guarded(guard), steps: new MysqlSteps(parts) })
+  const { gid, guard, access, held, slots } = parts
+  return new BranchLife({ gid, guard, access, held, slots, client: held.guarded(guard), steps: new MysqlSteps(parts) })
 }
 
 /**

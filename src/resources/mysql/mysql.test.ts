@@ -63,6 +63,22 @@ describe.skipIf(!hasMariadb)(title, () => {
     }
   }
 
+  test('with preparedMax branches are refused when so many are prepared on the server', async () => {
+    const pool = promiseMysql.createPool({ uri: server.url(), connectionLimit: 4 })
+    const resource = mysql(pool, { name: 'capped', preparedMax: 1 })
+    const branch = await resource.begin(newIdentity())
+    await branch.session.query("INSERT INTO t VALUES ('capped')")
+    expect(await branch.prepare()).toMatchObject({ kind: 'commit' })
+    const refused = { code: 'RESOURCE_EXHAUSTED', retryable: true }
+    await expect(resource.begin(newIdentity())).rejects.toMatchObject(refused)
+    const other = mysql(pool, { name: 'capped', preparedMax: 1 })
+    await expect(other.begin(newIdentity()), 'another process looks at the server').rejects.toMatchObject(refused)
+    await branch.abort()
+    await (await resource.begin(newIdentity())).abort()
+    expect(() => mysql(pool, { name: 'capped', preparedMax: 0 })).toThrow(ResourceMisconfiguredError)
+    await pool.end()
+  })
+
   resourceContract('mysql over mysql2 promises, with a witness', () => promiseWorld(true, false))
   resourceContract('mysql over mysql2 with several statements in a text', () => promiseWorld(false, true))
   resourceContract('mysql over mysql2 callbacks', async (): Promise<ContractWorld<PoolConnection>> => {

@@ -3,6 +3,7 @@ import { type Access, assertUsable, beginIn, callIn, checkIn, examineIn } from '
 import { BranchGuard } from '../guard.ts'
 import type { InspectionPort } from '../inspection.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
+import { checkPreparedMax, SlotGate, type Slots } from '../slot-gate.ts'
 import { CALL_MS_MAX, once } from '../waiting.ts'
 import { mysqlBranch, REFUSED_STATEMENTS } from './branch.ts'
 import { surveyMysql } from './check.ts'
@@ -11,6 +12,7 @@ import { MYSQL_ERRORS } from './errors.ts'
 import { examineMysql } from './examine.ts'
 import { MysqlInDoubt } from './in-doubt.ts'
 import { inspectMysql } from './inspect.ts'
+import { recover } from './settle.ts'
 import { Witness } from './witness.ts'
 import { xidLiteral } from './xid.ts'
 
@@ -23,6 +25,11 @@ export interface MysqlOptions {
    * later; one more statement a branch. Give the resolver's resource the same. Without it there is no evidence.
    */
   readonly witness?: boolean | string
+  /**
+   * Refuses branches (RESOURCE_EXHAUSTED, retryable) when so many are prepared on the server. It has no limit of its own;
+   * without this one none is kept. Needs the right to `XA RECOVER`, which is asked once a second.
+   */
+  readonly preparedMax?: number
   /** For what must not wait for ever. The simulator has its own. */
   readonly clock?: Clock
 }
@@ -64,6 +71,8 @@ export class MysqlResource<Client> implements Resource<Client> {
   readonly inspection: InspectionPort
   readonly #access: Access<HeldSession<Client>>
   readonly #witness: Witness | undefined
+  readonly #gate: SlotGate | undefined
+  readonly #preparedMax: number | undefined
   /** Once: the first branch surveys the server, and makes the witness table, in its own session before it begins. */
   readonly #survey = once(async (held: HeldSession<Client>) => {
     assertUsable(this.name, await surveyMysql((sql) => held.run(sql)))
@@ -71,11 +80,14 @@ export class MysqlResource<Client> implements Resource<Client> {
   })
 
   constructor(
-    { name, witness = false, clock = systemClock }: MysqlOptions,
+    { name, witness = false, preparedMax, clock = systemClock }: MysqlOptions,
     driver: MysqlDriver<Client>,
     close: () => Promise<void>,
   ) {
     this.name = name
+    checkPreparedMax(name, preparedMax)
+    this.#preparedMax = preparedMax
+    this.#gate = preparedMax === undefined ? undefined : new SlotGate(name, clock)
     this.#access = { resource: name, driver, errors: MYSQL_ERRORS, clock }
     this.#witness = witness === false ? undefined : new Witness(name, witness)
     this.inDoubt = new MysqlInDoubt(name, driver, this.#witness, close, CALL_MS_MAX, clock)
@@ -90,10 +102,23 @@ export class MysqlResource<Client> implements Resource<Client> {
     const gid = makeGid(identity.cluster, identity.txid, identity.branch)
     return beginIn(this.#access, options.signal, async (held) => {
       await this.#survey(held)
+      if (this.#gate !== undefined) await this.#gate.admit(() => this.#slots(held), options.signal)
       await held.run(`XA START ${xidLiteral(identity)}`)
       const guard = new BranchGuard(gid, REFUSED_STATEMENTS, this.#access.clock)
-      return mysqlBranch({ gid, identity, guard, access: this.#access, held, witness: this.#witness })
+      return mysqlBranch({
+        gid,
+        identity,
+        guard,
+        access: this.#access,
+        held,
+        witness: this.#witness,
+        slots: this.#gate,
+      })
     })
+  }
+
+  async #slots(held: HeldSession<Client>): Promise<Slots> {
+    return { used: (await recover((sql) => held.run(sql))).length, limit: this.#preparedMax! }
   }
 
   check(): Promise<readonly Finding[]> {

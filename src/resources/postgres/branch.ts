@@ -4,6 +4,7 @@ import { BranchLife, type BranchSteps, type Verb } from '../branch-life.ts'
 import { BranchAbortedError, BranchEscapedError, BranchOutcomeUnknownError } from '../errors.ts'
 import { type BranchGuard, LEADING } from '../guard.ts'
 import type { Branch, PrepareResult, SettleResult } from '../resource.ts'
+import type { SlotGate } from '../slot-gate.ts'
 import type { DriverSession, Reply } from './driver.ts'
 import { explainPrepare } from './errors.ts'
 import { findPrepared } from './in-doubt.ts'
@@ -33,6 +34,7 @@ interface Parts<Client> {
   readonly access: Access<DriverSession<Client>>
   readonly held: DriverSession<Client>
   readonly client: Client
+  readonly slots?: SlotGate | undefined
 }
 
 /** A branch in PostgreSQL: BEGIN … PREPARE TRANSACTION … COMMIT PREPARED. */

@@ -406,6 +406,35 @@ describe('PostgreSQL without room for prepared branches', () => {
     await off.stop()
   })
 
+  test('branches are refused before the places run out, with nothing begun, and taken again when there is room', async () => {
+    const small = await servers.startPostgres({ settings: { max_prepared_transactions: '3' } })
+    const pool = quietPool(small.url())
+    await pool.query('CREATE TABLE t (k text)')
+    const resource = postgres(pool, { name: 'small' })
+    const branches = []
+    for (let n = 0; n < 2; n++) {
+      const branch = await resource.begin(newIdentity())
+      await branch.session.query('INSERT INTO t VALUES (1)')
+      expect(await branch.prepare()).toMatchObject({ kind: 'commit' })
+      branches.push(branch)
+    }
+    await expect(resource.begin(newIdentity())).rejects.toMatchObject({ code: 'RESOURCE_EXHAUSTED', retryable: true })
+    // Another process sees it as well: it looks at the server.
+    const other = quietPool(small.url())
+    await expect(postgres(other, { name: 'small' }).begin(newIdentity())).rejects.toThrow(
+      /holds 2 prepared branches, and nobody is let in from 2 on; nothing was begun/,
+    )
+    const capped = postgres(other, { name: 'small', preparedMax: 1, admission: true })
+    await expect(capped.begin(newIdentity())).rejects.toThrow(/from 1 on/)
+    expect(pool.idleCount, 'the session went back to its pool').toBeGreaterThan(0)
+    await branches[0]?.commit()
+    const next = await resource.begin(newIdentity())
+    await next.abort()
+    await branches[1]?.commit()
+    await Promise.all([pool.end(), other.end()])
+    await small.stop()
+  })
+
   test('the last place taken is a retryable abort (53200)', async () => {
     const small = await servers.startPostgres({ settings: { max_prepared_transactions: '1' } })
     const pool = quietPool(small.url())

@@ -3,6 +3,7 @@ import { type Access, assertUsable, beginIn, callIn, checkIn, examineIn } from '
 import { BranchGuard } from '../guard.ts'
 import type { InspectionPort } from '../inspection.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
+import { checkPreparedMax, limitOf, SlotGate, type Slots } from '../slot-gate.ts'
 import { CALL_MS_MAX, once } from '../waiting.ts'
 import { openingStatements, postgresBranch, REFUSED_STATEMENTS } from './branch.ts'
 import { surveyPostgres } from './check.ts'
@@ -15,10 +16,22 @@ import { assertReservable, postgresJsDriver } from './js-driver.ts'
 import { pgDriver } from './pg-driver.ts'
 import type { PgPoolShape } from './pg-shapes.ts'
 
+/** All databases of the server share its places. */
+const SLOTS = `SELECT current_setting('max_prepared_transactions')::int AS max,
+  (SELECT count(*) FROM pg_prepared_xacts)::int AS used`
+
 /** What `postgres` takes besides the pool. */
 export interface PostgresOptions {
   /** The name under which coordinators know this database. */
   readonly name: string
+  /**
+   * Whether branches are refused (RESOURCE_EXHAUSTED, retryable) before the server's `max_prepared_transactions` run out;
+   * a tenth of them is kept for transactions at work. One short statement a second. True when left out, but not with a
+   * clock of one's own.
+   */
+  readonly admission?: boolean
+  /** Refuses branches when so many are prepared on the server, even if it has places for more. */
+  readonly preparedMax?: number
   /** For what must not wait for ever. The simulator has its own. */
   readonly clock?: Clock
 }
@@ -68,17 +81,23 @@ export class PostgresResource<Client> implements Resource<Client> {
   readonly inDoubt: InDoubtPort
   readonly inspection: InspectionPort
   readonly #access: Access<DriverSession<Client>>
+  readonly #gate: SlotGate | undefined
+  readonly #preparedMax: number
   /** The first branch surveys the server in its own session; a second one would need a second place in the pool. */
   readonly #survey = once(async (session: DriverSession<Client>) => {
     assertUsable(this.name, await surveyPostgres((sql) => session.run(sql)))
   })
 
   constructor(
-    { name, clock = systemClock }: PostgresOptions,
+    // A clock of one's own is the simulator's, and its servers have no such view.
+    { name, clock = systemClock, admission = clock === systemClock, preparedMax }: PostgresOptions,
     driver: PostgresDriver<Client>,
     close: () => Promise<void>,
   ) {
     this.name = name
+    checkPreparedMax(name, preparedMax)
+    this.#gate = admission ? new SlotGate(name, clock) : undefined
+    this.#preparedMax = preparedMax ?? Number.POSITIVE_INFINITY
     this.#access = { resource: name, driver, errors: POSTGRES_ERRORS, clock }
     this.inDoubt = new PostgresInDoubt(name, driver, close, CALL_MS_MAX, clock)
     const access = this.#access
@@ -93,9 +112,15 @@ export class PostgresResource<Client> implements Resource<Client> {
     const guard = new BranchGuard(gid, REFUSED_STATEMENTS, this.#access.clock)
     return beginIn(this.#access, options.signal, async (held) => {
       await this.#survey(held)
+      if (this.#gate !== undefined) await this.#gate.admit(() => this.#slots(held), options.signal)
       const client = await held.open(openingStatements(gid), guard)
-      return postgresBranch({ gid, guard, access: this.#access, held, client })
+      return postgresBranch({ gid, guard, access: this.#access, held, client, slots: this.#gate })
     })
+  }
+
+  async #slots(session: DriverSession<Client>): Promise<Slots> {
+    const { max, used } = (await session.run(SLOTS)).rows[0] ?? {}
+    return { used: Number(used), limit: Math.min(limitOf(Number(max)), this.#preparedMax) }
   }
 
   check(): Promise<readonly Finding[]> {
