@@ -31,7 +31,8 @@ export function printKnown(known: SettleAnswer): void {
     console.log(red(`${resource} could not be looked at, so there may be more: ${error}`))
   if (known.transaction?.heuristicMixed) console.log(red('MIXED: its branches ended differently'))
   for (const each of known.prepared) {
-    if (each.sessionCount + each.tableCount > 0 || each.vacuum?.isOldest) printDetails(`branch ${each.branch}`, each)
+    if (each.sessions.length + each.tables.length > 0 || each.vacuum?.isOldest)
+      printDetails(`branch ${each.branch}`, each)
   }
   if (known.prepared.length > 0) {
     console.log('')
@@ -100,12 +101,13 @@ function printBranches(known: SettleAnswer): void {
   )
 }
 
-function row(number: number, { transaction, prepared, ended }: SettleAnswer): readonly string[] {
+function row(number: number, { transaction, prepared, ended, settlements }: SettleAnswer): readonly string[] {
   const record = transaction?.branches.find(({ branch }) => branch === number)
   const held = prepared.find(({ branch }) => branch === number)
   const finding = transaction?.heuristics.find(({ branch }) => branch === number)
   const proof = ended.find(({ branch }) => branch === number)?.evidence
-  const state = stateOf(held, finding?.found, proof, record?.vote)
+  const byHand = settlements.findLast((each) => each.branch === number && each.action !== 'acknowledge')?.found
+  const state = stateOf(held, byHand, finding?.found, proof, record?.vote)
   return [
     String(number),
     held?.resource ?? record?.participant ?? '?',
@@ -118,12 +120,14 @@ function row(number: number, { transaction, prepared, ended }: SettleAnswer): re
 
 function stateOf(
   held: InDoubtBranch | undefined,
+  byHand: keyof typeof FOUND | undefined,
   found: keyof typeof FOUND | undefined,
   proof: 'committed' | 'aborted' | 'none' | undefined,
   vote: string | undefined,
 ): string {
   if (held !== undefined) return 'prepared'
   if (vote === 'readOnly') return 'read only: nothing to end'
+  if (byHand !== undefined && byHand !== 'none') return `${FOUND[byHand]} (by hand)`
   if (found !== undefined) return `${FOUND[found]} (found so)`
   if (proof === undefined) return 'not seen: ended, or in no configured database'
   return proof === 'none' ? 'ended; its database can’t prove how' : `${FOUND[proof]} (proven by its database)`

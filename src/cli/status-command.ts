@@ -99,7 +99,9 @@ function printTransactions({ cluster, transactions, resources }: NodeStatus): vo
     )
   if (settlements > 0)
     console.log(
-      stdoutColors.red(`  ${settlements} branches ended by hand, and nobody has acknowledged how: concordat in-doubt`),
+      stdoutColors.red(
+        `  settled by hand, not as decided, and not acknowledged: ${settlements}. See: concordat in-doubt`,
+      ),
     )
   if (resources.length === 0) {
     if (decided > 0) console.log(stdoutColors.red(`\n${NO_RESOURCES}`))
