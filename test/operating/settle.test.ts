@@ -219,6 +219,39 @@ test('P1, P2: against its decision a branch is ended only when that is meant; it
   expect(await fleet.outcome(committed)).toEqual({ kind: 'committed' })
 })
 
+test('what was ended behind the coordinators’ back is found by evidence, shown with its proof, and acknowledged', async () => {
+  const config = { resources: resources().slice(0, 1), resolver: { scanMs: 200, graceMs: 200 } }
+  const fleet = await Fleet.start({ size: 1, config })
+  const [first, second] = [newTxid(), newTxid()]
+  const session = new pg.Client({ connectionString: postgres.url() })
+  session.on('error', () => {})
+  await session.connect()
+  const prepareAndEnd = async (txid: Txid, who: string, verb: string): Promise<string> => {
+    const gid = makeGid(clusterId, txid, 0 as BranchId)
+    await session.query('begin')
+    await session.query(`insert into seats (taken_by) values ('${who}')`)
+    const xid = (await session.query('select pg_current_xact_id()::text as xid')).rows[0].xid as string
+    await session.query(`prepare transaction '${gid}'`)
+    await session.query(`${verb} prepared '${gid}'`)
+    return xid
+  }
+  const lost = await prepareAndEnd(first, 'Ann', 'rollback')
+  const kept = await prepareAndEnd(second, 'Bob', 'commit')
+  await session.end()
+  await commit(fleet, first, [{ ...FLIGHTS, evidence: lost }])
+  await commit(fleet, second, [{ ...FLIGHTS, evidence: kept }])
+  await until('both are judged', async () => (await fleet.status(1))?.transactions.decided === 0)
+  expect((await inDoubt(fleet)).attention).toMatchObject({
+    settlements: [],
+    transactions: [{ txid: first, heuristics: [{ branch: 0, found: 'aborted' }], heuristicMixed: true }],
+  })
+  expect(await operate(fleet, 'in-doubt')).toMatch(new RegExp(`${first} branch 0: found rolled back \\(MIXED\\)`))
+  await operate(fleet, 'settle', first, '--acknowledge', '--reason', 'Ann was called')
+  expect((await inDoubt(fleet)).attention).toEqual({ transactions: [], settlements: [] })
+  const seen = { txid: first, action: 'acknowledge', found: 'aborted', reason: 'Ann was called' }
+  expect(await book(fleet)).toMatchObject([seen])
+})
+
 test.skipIf(noMariadb)(
   'in MariaDB branches are ended by hand each way, once the session that prepared them is gone',
   async () => {
