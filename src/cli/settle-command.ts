@@ -5,7 +5,7 @@ import { assertMeant, type ForceAnswer, type Meant, type SettleAnswer } from '..
 import type { Decision } from '../txn/index.ts'
 import { askTerminal, isAtTerminal } from './ask-terminal.ts'
 import { confirmWords } from './confirmation.ts'
-import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
+import { addCoordinatorOptions, askOptions, type CoordinatorFlags, wholeNumber } from './coordinator-option.ts'
 import { ReasonMissingError } from './force-option.ts'
 import { ExitCode, printJson } from './output.ts'
 import { insist } from './patience.ts'
@@ -21,6 +21,7 @@ interface SettleFlags extends CoordinatorFlags {
   readonly yes?: boolean
   readonly againstDecision?: boolean
   readonly withoutDecision?: boolean
+  readonly limit: number
 }
 
 interface Target {
@@ -52,6 +53,9 @@ export function addSettleCommand(program: Command): void {
     .option('--reason <text>', 'why; goes into the replicated log')
     .option('--by <name>', 'who settles it; goes into the replicated log (default: this user at this machine)')
     .option('--yes', 'do not ask, for scripts')
+    .addOption(
+      new Option('--limit <n>', 'without a transaction: so many of the latest').default(50).argParser(wholeNumber),
+    )
     .option('--against-decision', 'the branch is meant to end otherwise than its transaction was decided')
     .option('--without-decision', 'the decision is lost with a part of the log, and is known from elsewhere')
     .action(async (text: string | undefined, flags: SettleFlags) => {
@@ -67,7 +71,12 @@ export function addSettleCommand(program: Command): void {
 async function list(flags: SettleFlags): Promise<void> {
   if (actionOf(flags) !== undefined || flags.acknowledge)
     throw new SettleCallError('name the transaction: a txid or a gid')
-  const answer = await insist(flags.coordinators, { method: 'settle.list' }, askOptions(flags), patienceOf(flags))
+  const answer = await insist(
+    flags.coordinators,
+    { method: 'settle.list', limit: flags.limit },
+    askOptions(flags),
+    patienceOf(flags),
+  )
   if (flags.json) printJson(answer.settlements)
   else printSettlements(answer.settlements)
 }

@@ -124,7 +124,10 @@ export interface LeaderQuestions {
     }
     readonly answer: SettlementsAnswer
   }
-  'settle.list': { readonly question: { readonly method: 'settle.list' }; readonly answer: SettlementsAnswer }
+  'settle.list': {
+    readonly question: { readonly method: 'settle.list'; readonly limit: number }
+    readonly answer: SettlementsAnswer
+  }
   transfer: {
     readonly question: { readonly method: 'transfer'; readonly node: number | undefined }
     readonly answer: TransferAnswer

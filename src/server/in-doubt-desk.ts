@@ -84,7 +84,11 @@ export class InDoubtDesk {
       branches: branches.slice(0, limit),
       branchCount: branches.length,
       resources: looked.map((each) => this.#describe(each, branches)),
-      attention: { transactions: heuristicsOf(coordinator).slice(0, limit), settlements: coordinator.unacknowledged },
+      attention: {
+        transactions: heuristicsOf(coordinator).slice(0, limit),
+        // What was known when they were ordered is for whoever asks about one: `settle`.
+        settlements: coordinator.unacknowledged.slice(0, limit).map((each) => ({ ...each, evidence: '' })),
+      },
     }
   }
 

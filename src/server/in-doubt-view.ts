@@ -22,7 +22,7 @@ export interface InDoubtAnswer {
   readonly attention?: {
     /** Transactions with a branch that ended otherwise than decided, or nobody knows how. */
     readonly transactions: readonly TransactionView[]
-    /** Branches that were forced by hand against the decision, or without one, or not carried out. */
+    /** Branches that were forced by hand against the decision, or without one, or not carried out. Their `evidence` is left out. */
     readonly settlements: readonly Settlement[]
   }
 }

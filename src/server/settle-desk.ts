@@ -14,7 +14,14 @@ import type { EndedBranch, ForceAnswer, SettleAnswer, SettlementsAnswer } from '
 const txid = checkedBy(z.string(), parseTxid)
 const branch = checkedBy(z.number(), parseBranchId)
 const waitMs = z.int().min(1).max(60_000).default(2_000)
-const words = (max: number) => z.string().trim().min(1, 'say it').max(max)
+/** It is printed at other operators' terminals: nothing in it may move their cursor. */
+const words = (max: number) =>
+  z
+    .string()
+    .trim()
+    .min(1, 'say it')
+    .max(max)
+    .regex(/^\P{Cc}*$/u, 'control characters are not taken')
 const who = { by: words(200), reason: words(500) }
 
 const showQuestion = z.strictObject({ txid, cluster: z.string().optional(), waitMs })
@@ -27,6 +34,7 @@ const forceQuestion = z.strictObject({
   ...who,
   waitMs,
 })
+const listQuestion = z.strictObject({ limit: z.int().min(1).max(1_000).default(50) })
 const acknowledgeQuestion = z.strictObject({ txid, ...who, waitMs })
 
 interface SettleDeskParts extends SettleLogParts {
@@ -60,17 +68,18 @@ export class SettleDesk {
       case 'settle.acknowledge':
         return this.#acknowledge(acknowledgeQuestion.parse(question), from)
       case 'settle.list':
-        return this.#list()
+        return this.#list(listQuestion.parse(question).limit)
       default:
         return undefined
     }
   }
 
-  async #list(): Promise<SettlementsAnswer> {
+  /** The latest. */
+  async #list(limit: number): Promise<SettlementsAnswer> {
     const { book, log } = this.#parts
     book.assertLeading()
     await log.readBarrier()
-    return { settlements: this.#parts.coordinator.settlements }
+    return { settlements: this.#parts.coordinator.settlements.slice(-limit) }
   }
 
   async #show({ txid, cluster, waitMs }: z.output<typeof showQuestion>): Promise<SettleAnswer> {

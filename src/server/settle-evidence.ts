@@ -2,7 +2,7 @@ import type { Knowledge, TransactionView } from '../txn/index.ts'
 import type { InDoubtBranch } from './in-doubt-view.ts'
 
 /** The longest text that goes into a record. */
-const CHARACTERS_MAX = 8_000
+const CHARACTERS_MAX = 4_000
 
 /** Names of tables that are written down, at most. */
 const TABLES_MAX = 10

@@ -54,7 +54,7 @@ export interface ForceAnswer {
   readonly unasked: readonly string[]
 }
 
-/** The book of what operators did by hand. */
+/** What operators did by hand, the oldest first. */
 export interface SettlementsAnswer {
   readonly settlements: readonly Settlement[]
 }

@@ -80,7 +80,9 @@ export class ReferenceLedger {
   }
 
   #settled({ txid, branch, found }: Extract<LedgerCommand, { kind: 'settled' }>): string[] {
-    const entry = this.#waiting(txid, branch)
+    const entry = this.#book.findLast(
+      (each) => each.txid === txid && each.branch === branch && each.standing === 'ordered',
+    )
     if (entry === undefined) return []
     const { kind } = this.knowledge(txid)
     entry.found = found

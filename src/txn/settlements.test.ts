@@ -102,6 +102,14 @@ test('an acknowledgement takes the findings away, is kept with its reason, and t
   expect(ledger.heuristicCount).toBe(1)
 })
 
+test('an order that is acknowledged while it is carried out is shown again when it ends against the decision', () => {
+  const ledger = ledgerAfter(commit(txid, BOTH), settle(txid, 0, 'abort'), acknowledged(txid))
+  expect(ledger.unacknowledged).toEqual([])
+  apply(ledger, settled(txid, 0, 'aborted'))
+  expect(ledger.settlements[0]).toMatchObject({ standing: 'against', found: 'aborted' })
+  expect(ledger.transaction(txid)).toMatchObject({ heuristicMixed: true })
+})
+
 test('an acknowledgement of nothing changes nothing', () => {
   const ledger = ledgerAfter(acknowledged(txid), settled(txid, 0, 'committed'))
   expect(ledger.digest()).toBe(new Ledger().digest())

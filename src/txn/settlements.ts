@@ -23,9 +23,14 @@ export function orderSettlement(state: LedgerState, command: Of<'settle'>): void
   else append(state, [order])
 }
 
-/** Writes down how an ordered branch ended. Without an order nothing changes. */
+/**
+ * Writes down how an ordered branch ended. Without an order nothing changes. An order that somebody acknowledged while it was
+ * being carried out has an end all the same: who acknowledged it could not know how it would end.
+ */
 export function endSettlement(state: LedgerState, { txid, branch, found }: Of<'settled'>): void {
-  const at = state.settlements.findIndex((each) => isOrder(each, txid, branch))
+  const at = state.settlements.findLastIndex(
+    (each) => each.standing === 'ordered' && each.txid === txid && each.branch === branch,
+  )
   if (at < 0) return
   const standing = standingOf(found, decisionOf(state, txid))
   state.settlements = state.settlements.with(at, { ...state.settlements[at]!, found, standing })

@@ -143,6 +143,7 @@ test('a branch is looked at, and ended as its transaction was decided; the book 
   expect(await fleet.outcome(unknown)).toMatchObject({ kind: 'aborted', reason: 'presumed' })
   expect(await taken()).toEqual(['Ann'])
   expect((await inDoubt(fleet)).branchCount).toBe(0)
+  expect(JSON.parse(await operate(fleet, 'settle', '--json', '--limit', '1'))).toMatchObject([{ txid: unknown }])
   const again = await settle(fleet, committed, '--branch', '0', '--commit')
   expect(again, 'a repeat says the same, and changes nothing').toMatchObject({ code: 0 })
 
@@ -381,6 +382,7 @@ test('what can not be done is refused with the reason, and nothing is changed', 
     [[txid, '--branch', '64'], 2, '64'],
     [[txid, '--commit', '--abort'], 2, 'cannot be used with'],
     [[txid, '--branch', '7', '--commit', ...because, '--yes'], 1, 'SETTLE_NOT_PREPARED'],
+    [[txid, '--branch', '0', '--commit', '--reason', 'a\u001b[2Jb', '--yes'], 1, 'control characters are not taken'],
     [['nonsense'], 2, 'MALFORMED_ID'],
     [[makeGid(asCluster('others'), txid, 0 as BranchId)], 1, 'WRONG_CLUSTER'],
   ]
