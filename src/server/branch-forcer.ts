@@ -79,7 +79,10 @@ export class BranchForcer {
     const { txid, branch, action, mean, waitMs } = force
     const { coordinator, inDoubt, clusterId, node, book } = this.#parts
     book.assertLeading()
-    const [{ branches, unseen }, unasked] = await Promise.all([inDoubt.branchesOf(txid, waitMs), book.assertReleases()])
+    const [looked, unasked] = await Promise.all([inDoubt.branchesOf(txid, waitMs), book.assertReleases()])
+    // A service ends its branches itself (P4): nobody forces it.
+    const branches = looked.branches.filter(({ resource }) => this.#isDatabase(resource))
+    const unseen = looked.unseen.filter(({ resource }) => this.#isDatabase(resource))
     const found = branches.find((each) => each.branch === branch)
     assertMeant(book.known(txid), action, mean)
     if (found === undefined) {
@@ -96,6 +99,10 @@ export class BranchForcer {
     const settlement = book.lastOf(txid, branch)
     if (settlement === undefined) throw lost()
     return { cluster: clusterId, node, settlement, decision: coordinator.knowledge(txid), unasked }
+  }
+
+  #isDatabase(name: string): boolean {
+    return this.#parts.resources.some((each) => each.name === name)
   }
 
   #decideAbort(txid: Txid): Promise<void> {

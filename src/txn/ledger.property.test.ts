@@ -34,7 +34,7 @@ test('the ledger answers every log of one transaction that operators meddle with
         expectSame(ledger, reference)
       }
     }),
-    { numRuns: 1_500 },
+    RUNS,
   )
 })
 
