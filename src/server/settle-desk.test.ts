@@ -12,16 +12,21 @@ import type { ForceAnswer, SettleAnswer } from './settle-view.ts'
 async function desk(releases: readonly Release[] = []) {
   const bench = await Bench.leading()
   await settle()
-  const [flights, hotels] = [new FakeDatabase(), new FakeDatabase()]
+  const [flights, hotels, mail] = [new FakeDatabase(), new FakeDatabase(), new FakeDatabase()]
   const resources = [resource('flights', flights), resource('hotels', hotels)]
   const { coordinator, log, clock } = bench
   const shared = { coordinator, log, resources, clusterId: CLUSTER, node: 1, clock }
-  const inDoubt = new InDoubtDesk({ ...shared, resolver: { status: () => ({ resources: [] }) as never } })
+  const service = { name: 'mail', kind: 'service', inDoubt: mail } as const
+  const inDoubt = new InDoubtDesk({
+    ...shared,
+    resources: [...resources, service],
+    resolver: { status: () => ({ resources: [] }) as never },
+  })
   const settleDesk = new SettleDesk({ ...shared, inDoubt, releases: async () => releases })
   const ask = <T>(method: string, question: object) => settleDesk.answer(method, question, 'here:1') as Promise<T>
   const force = (txid: Txid, action: 'commit' | 'abort', more: object = {}) =>
     ask<ForceAnswer>('settle.force', { txid, branch: 0, action, by: 'ann', reason: 'because', ...more })
-  return { bench, flights, hotels, ask, force }
+  return { bench, flights, hotels, mail, ask, force }
 }
 
 function resource(name: string, inDoubt: FakeDatabase): Resource<unknown> {
@@ -147,7 +152,7 @@ test('a branch that a live session holds is not ended, and that is said', async 
 })
 
 test('what is prepared nowhere, or is no database’s, is not ended', async () => {
-  const { bench, hotels, force } = await desk()
+  const { bench, hotels, mail, force } = await desk()
   const txid = await committed(bench)
   await expect(force(txid, 'commit')).rejects.toMatchObject({ code: 'SETTLE_NOT_PREPARED' })
   hotels.down = true
@@ -156,8 +161,10 @@ test('what is prepared nowhere, or is no database’s, is not ended', async () =
   const withService = newTxid()
   bench.commit(withService, [branch(0, 'flights'), branch(1, 'mail', 'service', 'commit')])
   await settle()
+  // Its service lists it as prepared, and ends it by itself all the same.
+  mail.prepare(withService, 1)
   await expect(force(withService, 'commit', { branch: 1 })).rejects.toThrow('one of mail, which ends it by itself')
-  expect(bench.kinds()).toEqual(['commit', 'commit'])
+  expect([bench.kinds(), mail.done]).toEqual([['commit', 'commit'], []])
 })
 
 test('a coordinator of an older release forbids it; one that does not answer is named', async () => {
