@@ -122,7 +122,7 @@ export const PROTOCOL_MUTANTS: readonly Mutant[] = [
     edits: [
       {
         file: 'src/client/committer.ts',
-        find: '      if (poisonedBy !== undefined) throw votedAbort(tx.txid, enlistment, poisonedBy)\n',
+        find: '      if (poisonedBy !== undefined) throw votedAbort(tx.txid, name, poisonedBy)\n',
         replace: '      void poisonedBy\n',
       },
       {
