@@ -34,12 +34,13 @@ function start() {
   }
 }
 
+// Without admission: the simulated server does not count prepared branches for whoever asks.
 resourceContract('postgres over a simulated pg', async (): Promise<ContractWorld<SimPgClient>> => {
   const { application, ask, resolver, count, crash } = start()
   await ask('CREATE TABLE t (k text)')
   const pool = new SimPgPool(application, { database: 'flights', max: 5 })
   return {
-    resource: postgres(pool, { name: 'test' }),
+    resource: postgres(pool, { name: 'test', admission: false }),
     resolver,
     write: (session, key) => session.query('INSERT INTO t VALUES ($1)', [key]),
     fail: (session) => session.query('SELECT nonsense'),
@@ -58,7 +59,7 @@ resourceContract('postgres over a simulated postgres.js', async (): Promise<Cont
   await ask('CREATE TABLE t (k text)')
   const sql = new SimJsSql(application, { database: 'flights', max: 5 })
   return {
-    resource: postgres(sql, { name: 'test' }),
+    resource: postgres(sql, { name: 'test', admission: false }),
     resolver,
     write: async (session, key) => session`INSERT INTO t VALUES (${key})`,
     fail: async (session) => session`SELECT nonsense`,
