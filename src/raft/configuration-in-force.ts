@@ -10,12 +10,18 @@ import type { Configuration, LogIndex } from './types.ts'
 // something else.
 
 /**
- * The entry of a configuration was applied. The same one again confirms it (configuration-change.ts, rule 4), unless the
- * shell has something new to say with it.
+ * True when an entry confirms the configuration that is in force (configuration-change.ts, rule 4): the same one again,
+ * with nothing new in its context.
  */
-export function applyConfiguration(core: Core, { configuration, context }: ConfigurationData, index: LogIndex): void {
+export function isConfirmation(inForce: Configuration, { configuration, context }: ConfigurationData): boolean {
+  return context.length === 0 && sameConfiguration(configuration, inForce)
+}
+
+/** The entry of a configuration was applied. */
+export function applyConfiguration(core: Core, data: ConfigurationData, index: LogIndex): void {
+  const { configuration, context } = data
   const before = core.configuration
-  const confirmed = context.length === 0 && sameConfiguration(configuration, before)
+  const confirmed = isConfirmation(before, data)
   core.outbox.emit({ kind: 'configurationChanged', configuration, context, index, confirmed })
   adopt(core, configuration, confirmed)
   clearDoubt(core, before, offset(index, -1))

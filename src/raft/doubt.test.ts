@@ -108,6 +108,15 @@ test.each([
   expect(only(node.tick(100), 'roleChanged').length).toBeGreaterThan(0)
 })
 
+/** The snapshot of entry 10 arrives and is put in force. */
+function install(node: OneNode, configuration: Configuration): RaftEffect[] {
+  const snapshot = snapshotAt(10, 1)
+  node.receive(chunk({ snapshot }))
+  const stored = { snapshot, snapshotId: 7, receivedBytes: 100, complete: true }
+  node.step({ kind: 'chunkStored', from: id(2), term: term(1), ...stored })
+  return node.step({ kind: 'snapshotInstalled', snapshot, configuration })
+}
+
 test.each([
   ['the same configuration', demoted, true],
   ['another configuration', { ...demoted, learners: ids(1, 4) }, false],
@@ -116,18 +125,7 @@ test.each([
   receive(node, 0, entriesOf([1])[0]!)
   tellFloor(node, 1)
   receive(node, 1, configurationEntry(2, demoted))
-  const snapshot = snapshotAt(10, 1)
-  node.receive(chunk({ snapshot }))
-  node.step({
-    kind: 'chunkStored',
-    from: id(2),
-    term: term(1),
-    snapshot,
-    snapshotId: 7,
-    receivedBytes: 100,
-    complete: true,
-  })
-  const effects = node.step({ kind: 'snapshotInstalled', snapshot, configuration })
+  const effects = install(node, configuration)
   expect(node.raft.status().lastApplied).toBe(10)
   expect(only(effects, 'forgetDoubt')).toHaveLength(isDoubtful ? 0 : 1)
 })
@@ -136,19 +134,8 @@ test('a snapshot with another configuration does not end the doubt of a node tha
   const node = doubtful()
   receive(node, 0, entriesOf([1])[0]!, configurationEntry(2, demoted))
   tellFloor(node, 5)
-  const snapshot = snapshotAt(10, 1)
-  node.receive(chunk({ snapshot }))
-  node.step({
-    kind: 'chunkStored',
-    from: id(2),
-    term: term(1),
-    snapshot,
-    snapshotId: 7,
-    receivedBytes: 100,
-    complete: true,
-  })
   const configuration = { ...demoted, learners: ids(1, 4) }
-  expect(only(node.step({ kind: 'snapshotInstalled', snapshot, configuration }), 'forgetDoubt')).toEqual([])
+  expect(only(install(node, configuration), 'forgetDoubt')).toEqual([])
   // What follows on that one was committed after the doubt began.
   expect(only(receive(node, 10, configurationEntry(11, configuration)), 'forgetDoubt')).toHaveLength(1)
 })

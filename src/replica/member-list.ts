@@ -3,10 +3,10 @@ import {
   type Configuration,
   type ConfigurationData,
   EMPTY_CONFIGURATION,
+  isConfirmation,
   type LogIndex,
   membersOf,
   NO_INDEX,
-  sameConfiguration,
   simpleConfiguration,
 } from '../raft/index.ts'
 import type { Endpoint } from '../transport/index.ts'
@@ -78,11 +78,11 @@ export class MemberList implements Fields {
   }
 
   /** What follows when `change` comes in force. @throws ReplicaLogMalformedError */
-  next({ configuration, context, index }: ConfigurationInForce): MemberList {
+  next(change: ConfigurationInForce): MemberList {
+    const { configuration, context, index } = change
     // Without a context the leader made the change by itself, and knew no more than was known before.
-    const isByItself = context.length === 0
-    const { details, forcedBecause } = isByItself ? this : decodeMemberContext(context)
-    const confirmed = isByItself && sameConfiguration(configuration, this.configuration)
+    const { details, forcedBecause } = context.length === 0 ? this : decodeMemberContext(context)
+    const confirmed = isConfirmation(this.configuration, change)
     return new MemberList({
       configuration,
       index: confirmed ? this.index : index,

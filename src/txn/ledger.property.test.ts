@@ -10,23 +10,12 @@ import type { LedgerCommand, LedgerEffect } from './types.ts'
 // fast-check prints the seed and the shortest failing log.
 const RUNS = { numRuns: 600 }
 
-test('the ledger answers every log as the reference model does', () => {
+test.each([
+  ['log', log],
+  ['log of one transaction that operators meddle with', settlementLog],
+])('the ledger answers every %s as the reference model does', (_, logs) => {
   fc.assert(
-    fc.property(log, (commands) => {
-      const ledger = new Ledger()
-      const reference = new ReferenceLedger()
-      for (const command of commands) {
-        expect(step(ledger, command).map(line)).toEqual(reference.apply(command))
-        expectSame(ledger, reference)
-      }
-    }),
-    RUNS,
-  )
-})
-
-test('the ledger answers every log of one transaction that operators meddle with as the reference model does', () => {
-  fc.assert(
-    fc.property(settlementLog, (commands) => {
+    fc.property(logs, (commands) => {
       const ledger = new Ledger()
       const reference = new ReferenceLedger()
       for (const command of commands) {
