@@ -6,7 +6,18 @@ import { type PgClientShape, type PgPoolShape, queryClassOf } from './pg-shapes.
 
 /** Adapts a `pg` pool. */
 export function pgDriver<Client>(pool: PgPoolShape): PostgresDriver<Client> {
-  return { acquire: async () => new PgSession<Client>(await pool.connect()) }
+  return { acquire: () => acquire(pool) }
+}
+
+/**
+ * With a callback, which the pool calls in the very turn in which it stops listening for errors of the client. A server
+ * that is being shut down ends a new session in the same packet that opened it; an error that finds no listener would
+ * end this process, and between the pool and an `await` there is none.
+ */
+function acquire<Client>(pool: PgPoolShape): Promise<PgSession<Client>> {
+  return new Promise((resolve, reject) => {
+    pool.connect((error, client) => (client === undefined ? reject(error) : resolve(new PgSession<Client>(client))))
+  })
 }
 
 class PgSession<Client> implements DriverSession<Client> {

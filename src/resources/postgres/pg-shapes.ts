@@ -1,6 +1,6 @@
 /** The parts of a `pg` pool this adapter uses; any driver of this shape will do. */
 export interface PgPoolShape {
-  connect(): Promise<PgClientShape>
+  connect(callback: (error: Error | undefined, client: PgClientShape | undefined) => void): void
   end(): Promise<void>
 }
 
