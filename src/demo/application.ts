@@ -1,9 +1,10 @@
 import { openSync, writeSync } from 'node:fs'
 import { Prng, systemClock } from '../base/index.ts'
 import { Concordat, ConcordatError, OutcomeUnknownError, TransactionAbortedError } from '../client/index.ts'
+import { openCompanies } from './companies.ts'
 import type { ApplicationNews, ApplicationOrders } from './messages.ts'
+import { ACCOUNTS } from './participants.ts'
 import { bookings, type Trip, TripRefused } from './trip.ts'
-import { ACCOUNTS, openPools } from './world.ts'
 
 /**
  * One application process of the demo: books trips, many at a time, until it is told to stop or is killed.
@@ -26,8 +27,8 @@ class Application {
     this.#horizon = orders.horizon
     this.#prng = new Prng(orders.seed)
     this.#toldFile = openSync(orders.toldFile, 'a')
-    this.#concordat = new Concordat({ coordinators: orders.coordinators, name: orders.name })
-    this.#book = bookings(this.#concordat, openPools(orders.urls, orders.concurrency + 2))
+    this.#concordat = new Concordat({ coordinators: orders.places.coordinators, name: orders.name })
+    this.#book = bookings(this.#concordat, openCompanies(orders.places, orders.concurrency + 2))
   }
 
   async run(): Promise<void> {

@@ -1,19 +1,21 @@
 import { createReadStream } from 'node:fs'
 import { createInterface } from 'node:readline'
+import { type Companies, type HotelsPool, openPostgres } from './companies.ts'
 import { listPrepared } from './in-doubt-watch.ts'
-import type { TripPools } from './trip.ts'
+import { MONEY } from './participants.ts'
 
-/** What the databases themselves say at the end. */
+/** What the four companies themselves say at the end. */
 export interface Audit {
   readonly seatsTaken: number
   readonly roomsTaken: number
   readonly paymentsMade: number
-  /** P1: the same bookings in all three databases. */
+  readonly ticketsIssued: number
+  /** P1: the same bookings at all four. */
   readonly atomic: boolean
   readonly moneyConserved: boolean
-  /** Prepared branches left in any database. */
+  /** Prepared branches left anywhere. */
   readonly inDoubtAfter: number
-  /** Outcomes told to a client that the databases contradict. */
+  /** Outcomes told to a client that the companies contradict. */
   readonly contradictions: number
   /** Bookings that were told as unknown and turned out committed or aborted. */
   readonly unknownCommitted: number
@@ -22,27 +24,28 @@ export interface Audit {
   readonly findings: readonly string[]
 }
 
-/** Reads all three databases and holds them against each other, and against what the clients were told. */
-export async function audit(pools: TripPools, moneyAtStart: bigint, toldFile: string): Promise<Audit> {
+/** Reads what all four have and holds it against each other, and against what the clients were told. */
+export async function audit(companies: Companies, toldFile: string): Promise<Audit> {
   const findings: string[] = []
-  const [seats, rooms, payments] = await Promise.all([
-    bookingsIn(pools.flights, 'select taken_by as booking from seats where taken_by is not null'),
-    bookingsInHotels(pools.hotels),
-    bookingsIn(pools.payments, 'select booking from payments'),
+  const [seats, rooms, paid, tickets] = await Promise.all([
+    bookingsIn(companies.flights, 'select taken_by as booking from seats where taken_by is not null'),
+    bookingsInHotels(companies.hotels),
+    amounts(companies, 'paid/'),
+    bookingsOfTickets(companies.places.tickets.database),
   ])
-  const atomic = sameBookings({ seats, rooms, payments }, findings)
+  const payments = new Set(paid.keys())
+  const atomic = sameBookings({ seats, rooms, payments, tickets }, findings)
   const told = await compareTold(toldFile, payments, findings)
-  const { rows } = await pools.payments.query<{ total: string }>(
-    'select (select sum(balance) from accounts) + (select coalesce(sum(amount), 0) from payments) as total',
-  )
-  const moneyConserved = BigInt(rows[0]!.total) === moneyAtStart
-  if (!moneyConserved) findings.push(`money: ${moneyAtStart} at the start, ${rows[0]!.total} now`)
-  const prepared = await listPrepared(pools)
+  const money = sum(paid) + sum(await amounts(companies, 'balance/'))
+  const moneyConserved = money === MONEY
+  if (!moneyConserved) findings.push(`money: ${MONEY} at the start, ${money} now`)
+  const prepared = await listPrepared(companies)
   if (prepared.length > 0) findings.push(`still prepared: ${prepared.slice(0, 5).join(', ')}`)
   return {
     seatsTaken: seats.size,
     roomsTaken: rooms.size,
     paymentsMade: payments.size,
+    ticketsIssued: tickets.size,
     atomic,
     moneyConserved,
     inDoubtAfter: prepared.length,
@@ -51,16 +54,42 @@ export async function audit(pools: TripPools, moneyAtStart: bigint, toldFile: st
   }
 }
 
-async function bookingsIn(pool: TripPools['flights'], sql: string): Promise<Set<string>> {
+async function bookingsIn(pool: Companies['flights'], sql: string): Promise<Set<string>> {
   const { rows } = await pool.query<{ booking: string }>(sql)
   return uniqueBookings(rows)
 }
 
-async function bookingsInHotels(hotels: TripPools['hotels']): Promise<Set<string>> {
+async function bookingsInHotels(hotels: HotelsPool): Promise<Set<string>> {
   const sql = 'select taken_by as booking from rooms where taken_by is not null'
   if (hotels.kind === 'postgres') return await bookingsIn(hotels.pool, sql)
   const [rows] = await hotels.pool.query(sql)
   return uniqueBookings(rows as { booking: string }[])
+}
+
+async function bookingsOfTickets(database: string): Promise<Set<string>> {
+  const pool = openPostgres(database, 1)
+  try {
+    return await bookingsIn(pool, "select booking from tickets where state = 'issued'")
+  } finally {
+    await pool.end()
+  }
+}
+
+/** The numbers below a prefix of the key-value participant, by the rest of their keys. */
+async function amounts({ payments }: Companies, prefix: string): Promise<Map<string, bigint>> {
+  const found = new Map<string, bigint>()
+  for (let from: string | undefined; ; ) {
+    const page = await payments.scan({ prefix, ...(from !== undefined && { from }) })
+    for (const { key, value } of page.entries) found.set(key.slice(prefix.length), BigInt(value as number))
+    if (page.next === undefined) return found
+    from = page.next
+  }
+}
+
+function sum(amounts: ReadonlyMap<string, bigint>): bigint {
+  let total = 0n
+  for (const amount of amounts.values()) total += amount
+  return total
 }
 
 function uniqueBookings(rows: readonly { readonly booking: string }[]): Set<string> {
@@ -97,7 +126,7 @@ async function compareTold(
     } else if (isCommitted !== (outcome === 'committed')) {
       counts.contradictions++
       findings.push(
-        `${booking} was told ${outcome}, but the databases say ${isCommitted ? 'committed' : 'not committed'}`,
+        `${booking} was told ${outcome}, but the companies say ${isCommitted ? 'committed' : 'not committed'}`,
       )
     }
   }

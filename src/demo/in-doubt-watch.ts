@@ -1,5 +1,9 @@
 import { parseGid } from '../base/index.ts'
-import type { TripPools } from './trip.ts'
+import { askKvStatus } from '../kv/index.ts'
+import type { Companies, HotelsPool } from './companies.ts'
+
+/** How long a participant may take to answer, milliseconds. */
+const ASK_MS = 2_000
 
 /** A prepared branch that was seen, and for how long. */
 interface Seen {
@@ -8,12 +12,12 @@ interface Seen {
 }
 
 /**
- * Watches the databases' own lists of prepared branches. It looks every few milliseconds, so it sees
+ * Watches the lists of prepared branches that databases and participants have. It looks every few milliseconds, so it sees
  * few of the branches of a healthy run and all that are left in doubt by a kill: its times are those of branches
  * that were found in two looks at least.
  */
 export class InDoubtWatch {
-  readonly #pools: TripPools
+  readonly #companies: Companies
   readonly #seen = new Map<string, Seen>()
   /** How long each watched branch was in doubt, milliseconds, from its first look to its last. */
   readonly durationsMs: number[] = []
@@ -21,11 +25,11 @@ export class InDoubtWatch {
   #timer: NodeJS.Timeout | undefined
   #stopped = false
 
-  constructor(pools: TripPools) {
-    this.#pools = pools
+  constructor(companies: Companies) {
+    this.#companies = companies
   }
 
-  /** Prepared branches in all databases at the last look. */
+  /** Prepared branches everywhere at the last look. */
   get count(): number {
     return this.#count
   }
@@ -43,9 +47,9 @@ export class InDoubtWatch {
     clearTimeout(this.#timer)
   }
 
-  /** One look at all databases. */
+  /** One look at all of them. @throws when one is down: nothing can be said then */
   async look(): Promise<number> {
-    const gids = await listPrepared(this.#pools)
+    const gids = await listPrepared(this.#companies)
     const nowMs = performance.now()
     this.#count = gids.length
     for (const gid of gids) {
@@ -62,22 +66,34 @@ export class InDoubtWatch {
   }
 }
 
-/** Every prepared branch of ours, as the databases list it. */
-export async function listPrepared(pools: TripPools): Promise<readonly string[]> {
-  const [flights, hotels, payments] = await Promise.all([
-    fromPostgres('flights', pools.flights),
-    pools.hotels.kind === 'postgres' ? fromPostgres('hotels', pools.hotels.pool) : fromMariadb(pools.hotels.pool),
-    fromPostgres('payments', pools.payments),
+/** Every prepared branch of ours, as whoever holds it lists it. @throws when one can't be asked */
+export async function listPrepared({ flights, hotels, places }: Companies): Promise<readonly string[]> {
+  const lists = await Promise.all([
+    fromPostgres('flights', flights),
+    hotels.kind === 'postgres' ? fromPostgres('hotels', hotels.pool) : fromMariadb(hotels.pool),
+    fromKeyValue(places.payments),
+    fromTickets(places.tickets.url),
   ])
-  return [...flights, ...hotels, ...payments]
+  return lists.flat()
 }
 
-async function fromPostgres(database: string, pool: TripPools['flights']): Promise<readonly string[]> {
+async function fromPostgres(database: string, pool: Companies['flights']): Promise<readonly string[]> {
   const { rows } = await pool.query<{ gid: string }>('select gid from pg_prepared_xacts')
   return rows.filter(({ gid }) => parseGid(gid) !== undefined).map(({ gid }) => `${database} ${gid}`)
 }
 
-async function fromMariadb(pool: Extract<TripPools['hotels'], { kind: 'mysql' }>['pool']): Promise<readonly string[]> {
+async function fromMariadb(pool: Extract<HotelsPool, { kind: 'mysql' }>['pool']): Promise<readonly string[]> {
   const [rows] = await pool.query('xa recover')
   return (rows as { data: Buffer | string }[]).map(({ data }) => `hotels ${String(data)}`)
+}
+
+async function fromKeyValue(address: string): Promise<readonly string[]> {
+  const [host = '', port] = address.split(':')
+  const { inDoubt } = await askKvStatus({ host, port: Number(port) }, { timeoutMs: ASK_MS })
+  return inDoubt.map(({ txid }) => `payments ${txid}`)
+}
+
+async function fromTickets(url: string): Promise<readonly string[]> {
+  const answer = await fetch(`${url}/in-doubt`, { signal: AbortSignal.timeout(ASK_MS) })
+  return ((await answer.json()) as string[]).map((gid) => `tickets ${gid}`)
 }

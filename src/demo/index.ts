@@ -1,1 +1,2 @@
 export { type DemoOptions, runDemo } from './demo.ts'
+export type { KillSchedule } from './killer.ts'

@@ -1,4 +1,4 @@
-import type { WorldUrls } from './world.ts'
+import type { Places } from './companies.ts'
 
 /** What the stage tells a new application process. */
 export interface ApplicationOrders {
@@ -6,8 +6,7 @@ export interface ApplicationOrders {
   /** Unique over the whole run: booking numbers begin with it. */
   readonly name: string
   readonly seed: number
-  readonly coordinators: readonly string[]
-  readonly urls: WorldUrls
+  readonly places: Places
   /** Bookings under way at a time. */
   readonly concurrency: number
   /** Where each outcome told is appended, `booking outcome` a line. */

@@ -1,6 +1,6 @@
 import type { Audit } from './audit.ts'
 import { percentile, type Tally } from './tally.ts'
-import { count, plural } from './words.ts'
+import { count, describeKills, plural } from './words.ts'
 
 /** Why bookings were rolled back that were not refused, and how often. */
 type Faults = ReadonlyMap<string, number>
@@ -12,6 +12,10 @@ export interface DemoReport {
   readonly unknown: number
   readonly leaderKills: number
   readonly clientKills: number
+  /** Coordinators that did not lead. */
+  readonly followerKills: number
+  readonly participantKills: number
+  readonly databaseKills: number
   readonly atomic: boolean
   readonly moneyConserved: boolean
   readonly inDoubtAfter: number
@@ -36,8 +40,11 @@ export function makeReport(
     committed: tally.committed,
     aborted: tally.aborted,
     unknown: tally.unknown,
-    leaderKills: tally.leaderKills,
-    clientKills: tally.clientKills,
+    leaderKills: tally.kills.leader,
+    clientKills: tally.kills.application,
+    followerKills: tally.kills.coordinator,
+    participantKills: tally.kills.participant,
+    databaseKills: tally.kills.database,
     atomic: audit.atomic,
     moneyConserved: audit.moneyConserved,
     inDoubtAfter: audit.inDoubtAfter,
@@ -78,8 +85,8 @@ export function describeReport(report: DemoReport, audit: Audit, faults: Faults,
     '',
     verdict(report, audit, colors),
     '',
-    colors.bold('What the databases say'),
-    ...databaseLines(report, audit, colors),
+    colors.bold('What the companies say'),
+    ...companyLines(report, audit, colors),
     '',
     colors.bold('What the applications saw'),
     ...applicationLines(report, audit, faults),
@@ -93,19 +100,25 @@ export function describeReport(report: DemoReport, audit: Audit, faults: Faults,
 function verdict(report: DemoReport, audit: Audit, colors: Colors): string {
   if (report.committed === 0) return colors.red('Nothing was booked, so nothing was shown.')
   if (!isGood(report)) return colors.red('A PROMISE WAS BROKEN. Please report this run as a bug.')
-  const killed = `${plural(report.leaderKills, 'leader')} and ${plural(report.clientKills, 'application')}`
+  const killed = describeKills({
+    leader: report.leaderKills,
+    coordinator: report.followerKills,
+    application: report.clientKills,
+    participant: report.participantKills,
+    database: report.databaseKills,
+  })
   return [
     colors.bold(colors.green('Every promise was kept.')),
-    `${plural(audit.paymentsMade, 'trip')} booked while ${killed} were killed with kill -9:`,
-    'each trip is in all three databases, or in none.',
+    `${plural(audit.paymentsMade, 'trip')} booked; killed with kill -9 meanwhile: ${killed}.`,
+    'Each trip is with all four companies, or with none.',
   ].join('\n')
 }
 
-function databaseLines(report: DemoReport, audit: Audit, colors: Colors): readonly string[] {
+function companyLines(report: DemoReport, audit: Audit, colors: Colors): readonly string[] {
   const line = (what: string, good: boolean): string =>
     `  ${what.padEnd(36)} ${good ? colors.green('yes') : colors.red('NO')}`
   return [
-    `  ${count(audit.seatsTaken)} seats taken, ${count(audit.roomsTaken)} rooms taken, ${count(audit.paymentsMade)} payments made`,
+    `  ${count(audit.seatsTaken)} seats, ${count(audit.roomsTaken)} rooms, ${count(audit.paymentsMade)} payments, ${count(audit.ticketsIssued)} tickets`,
     line('all or nothing, every booking', report.atomic),
     line('money conserved', report.moneyConserved),
     line('nothing left in doubt', report.inDoubtAfter === 0),

@@ -1,5 +1,8 @@
 import type { ApplicationNews } from './messages.ts'
 
+/** What is killed. A leader is not counted as a coordinator as well. */
+export type VictimKind = 'leader' | 'coordinator' | 'application' | 'participant' | 'database'
+
 /** How many latencies are kept for the percentiles: the newest ones. */
 const SAMPLES_MAX = 200_000
 
@@ -9,8 +12,14 @@ export class Tally {
   aborted = 0
   refused = 0
   unknown = 0
-  clientKills = 0
-  leaderKills = 0
+  /** Processes killed, by their kind. */
+  readonly kills: Record<VictimKind, number> = {
+    leader: 0,
+    coordinator: 0,
+    application: 0,
+    participant: 0,
+    database: 0,
+  }
   readonly latenciesMs: number[] = []
   readonly unavailableMs: number[] = []
   readonly faults = new Map<string, number>()
@@ -30,6 +39,10 @@ export class Tally {
     for (const kill of this.#pendingKills) for (const at of news.committed) if (at > kill.atMs) kill.commits.push(at)
   }
 
+  get killsInAll(): number {
+    return Object.values(this.kills).reduce((sum, kills) => sum + kills, 0)
+  }
+
   /** Begins a new second of the live view. */
   nextSecond(): void {
     this.perSecond.push(0)
@@ -38,7 +51,7 @@ export class Tally {
 
   /** The leader was killed just now. */
   leaderKilled(atMs: number): void {
-    this.leaderKills++
+    this.kills.leader++
     this.#pendingKills.push({ atMs, commits: [] })
   }
 

@@ -1,9 +1,8 @@
-import type { Pool as MysqlPool } from 'mysql2/promise'
-import type { Pool as PostgresPool } from 'pg'
-import type { Concordat } from '../client/index.ts'
+import { type Concordat, service } from '../client/index.ts'
 import { mysql, postgres } from '../resources/index.ts'
+import type { Companies, HotelsPool } from './companies.ts'
 
-/** What one booking asks for. `booking` is unique and is written into all three databases: the audit joins by it. */
+/** What one booking asks for. `booking` is unique and is written down by all four companies: the audit joins by it. */
 export interface Trip {
   readonly booking: string
   readonly seat: number
@@ -17,26 +16,15 @@ export class TripRefused extends Error {
   override readonly name = 'TripRefused'
 }
 
-/** The two kinds of database that can hold `hotels`. */
-export type HotelsPool =
-  | { readonly kind: 'mysql'; readonly pool: MysqlPool }
-  | { readonly kind: 'postgres'; readonly pool: PostgresPool }
-
-/** Three databases of three companies. */
-export interface TripPools {
-  readonly flights: PostgresPool
-  readonly hotels: HotelsPool
-  readonly payments: PostgresPool
-}
-
 /**
- * Books a trip: a seat, a room and a payment, in three databases, all or nothing.
+ * Books a trip: a seat, a room, a payment and a ticket, in two databases, a key-value store and a service, all or nothing.
  * This function is what a user of concordat writes; all else in this folder is stage machinery.
  */
-export function bookings(concordat: Concordat, pools: TripPools): (trip: Trip) => Promise<void> {
-  const flights = postgres(pools.flights, { name: 'flights' })
-  const takeRoom = roomTaker(pools.hotels)
-  const payments = postgres(pools.payments, { name: 'payments' })
+export function bookings(concordat: Concordat, companies: Companies): (trip: Trip) => Promise<void> {
+  const flights = postgres(companies.flights, { name: 'flights' })
+  const takeRoom = roomTaker(companies.hotels)
+  const { payments } = companies
+  const tickets = service('tickets')
 
   return async ({ booking, seat, room, account, price }) => {
     await concordat.transaction({ timeoutMs: 15_000 }, async (tx) => {
@@ -49,15 +37,18 @@ export function bookings(concordat: Concordat, pools: TripPools): (trip: Trip) =
 
       if (!(await takeRoom(tx, booking, room))) throw new TripRefused(`room ${room} is taken`)
 
-      const paymentsDb = await tx.enlist(payments)
-      const paid = await paymentsDb.query(
-        `with debit as (
-           update accounts set balance = balance - $3 where id = $2 and balance >= $3 returning id
-         )
-         insert into payments (booking, account, amount) select $1, id, $3 from debit`,
-        [booking, account, price],
-      )
-      if (paid.rowCount !== 1) throw new TripRefused(`account ${account} is short of money`)
+      const purse = await tx.enlist(payments)
+      const left = await purse.add(`balance/${account}`, -price)
+      if (left < 0) throw new TripRefused(`account ${account} is short of money`)
+      await purse.put(`paid/${booking}`, price)
+
+      const branch = await tx.enlist(tickets)
+      const answer = await fetch(`${companies.places.tickets.url}/tickets/${booking}`, {
+        method: 'PUT',
+        headers: branch.headers(),
+        signal: tx.signal,
+      })
+      if (!answer.ok) throw new Error(`no ticket: ${answer.status} ${await answer.text()}`)
     })
   }
 }

@@ -1,7 +1,7 @@
 import type { NodeStatus } from '../server/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import type { Tally } from './tally.ts'
-import { count, plural } from './words.ts'
+import { count, describeKills } from './words.ts'
 
 /** What the view shows; the stage hands it over anew at each turn. */
 export interface Scene {
@@ -101,7 +101,7 @@ export function renderScene(scene: Scene, events: readonly string[], width: numb
     '',
     ...coordinatorLines(scene),
     '',
-    ...labelled('Databases', scene.described),
+    ...labelled('Companies', scene.described),
     '',
     ...labelled('Bookings', bookingLines(scene, width)),
     ...labelled('Killed', [killLine(scene.tally)]),
@@ -109,8 +109,8 @@ export function renderScene(scene: Scene, events: readonly string[], width: numb
     '',
   ]
   const footer = scene.ending
-    ? 'ending: the databases are audited …'
-    : 'q or Ctrl-C: end, audit the databases, clean up'
+    ? 'ending: the companies are audited …'
+    : 'q or Ctrl-C: end, audit the companies, clean up'
   const room = Math.min(EVENTS_SHOWN_MAX, Math.max(0, height - page.length - 1))
   const shown = room === 0 ? [] : events.slice(-room)
   const blank = page.length + shown.length + 2 <= height ? [''] : []
@@ -118,7 +118,7 @@ export function renderScene(scene: Scene, events: readonly string[], width: numb
 }
 
 function title({ elapsedMs, totalMs }: Scene, width: number): string {
-  const words = 'every trip in three databases, or in none'
+  const words = 'every trip with all four companies, or with none'
   const time = `${Math.round(elapsedMs / 1_000)} s${totalMs === undefined ? '' : ` of ${Math.round(totalMs / 1_000)} s`}`
   const gap = Math.max(2, Math.min(width, 100) - MARGIN - 2 - words.length - time.length)
   return `${stdoutColors.bold('concordat demo')}  ${words}${' '.repeat(gap)}${stdoutColors.dim(time)}`
@@ -167,9 +167,9 @@ function bookingLines({ tally, inDoubt }: Scene, width: number): readonly string
   ]
 }
 
-function killLine({ leaderKills, clientKills, unavailableMs }: Tally): string {
+function killLine({ kills, unavailableMs }: Tally): string {
   const last = unavailableMs.at(-1)
-  const words = `${plural(leaderKills, 'leader')}, ${plural(clientKills, 'application')}`
+  const words = describeKills(kills)
   return last === undefined ? words : `${words}; no commit for ${Math.round(last)} ms after the last leader`
 }
 

@@ -1,37 +1,40 @@
-import { createPool } from 'mysql2/promise'
-import pg from 'pg'
+import type pg from 'pg'
 import { findMariadb, type LocalServer, LocalServers } from '../localdb/index.ts'
-import type { HotelsPool, TripPools } from './trip.ts'
+import { type DatabasePlaces, type HotelsPool, openHotels, openPostgres } from './companies.ts'
 
-/** Where the three databases are: everything another process needs to reach them. */
-export interface WorldUrls {
-  readonly flights: string
-  readonly hotels: { readonly kind: 'mysql' | 'postgres'; readonly url: string }
-  readonly payments: string
-}
-
-/** Accounts; every fiftieth is poor, so that some bookings fail for want of money. */
-export const ACCOUNTS = 2_000
-const RICH = 1_000_000_000
 /** Seats and rooms are added this many at a time, ahead of the bookings. */
 const BLOCK = 20_000
 /** Prepared branches a database can hold: more than the applications' concurrent bookings. */
 const PREPARED_MAX = '256'
 
-/** The stage: three real database servers with their tables. */
+/** The databases of the stage: two real servers with their tables. */
 export class World {
-  readonly urls: WorldUrls
+  readonly places: DatabasePlaces
+  /** The servers, by their companies' names. */
+  readonly servers: readonly (readonly [name: string, server: LocalServer])[]
   /** One line a database: what runs here, for people. */
   readonly described: readonly string[]
   readonly #servers: LocalServers
-  readonly #pools: TripPools
+  readonly #flights: pg.Pool
+  readonly #hotels: HotelsPool
   #blocks = 0
 
-  private constructor(servers: LocalServers, urls: WorldUrls, described: readonly string[]) {
+  private constructor(servers: LocalServers, flights: LocalServer, hotels: LocalServer) {
     this.#servers = servers
-    this.urls = urls
-    this.described = described
-    this.#pools = openPools(urls, 2)
+    this.servers = [
+      ['flights', flights],
+      ['hotels', hotels],
+    ]
+    this.described = this.servers.map(
+      ([name, { kind, port }]) => `${name.padEnd(8)} ${kind === 'mariadb' ? 'MariaDB' : 'PostgreSQL'} on port ${port}`,
+    )
+    this.places = {
+      flights: flights.url(),
+      hotels: { kind: hotels.kind === 'mariadb' ? 'mysql' : 'postgres', url: hotels.url() },
+      ticketsDatabase: flights.url('tickets'),
+    }
+    this.#flights = openPostgres(this.places.flights, 2)
+    this.#hotels = openHotels(this.places.hotels, 2)
   }
 
   /** Starts the servers and fills the tables. Takes some seconds on a cold machine. */
@@ -39,21 +42,10 @@ export class World {
     const servers = new LocalServers()
     try {
       const postgresOptions = { settings: { max_prepared_transactions: PREPARED_MAX, max_connections: '200' } }
-      progress('starting PostgreSQL for flights and payments')
+      progress('starting PostgreSQL for flights')
       const flights = await servers.startPostgres(postgresOptions)
-      const payments = await servers.startPostgres(postgresOptions)
-      const hotels = await startHotels(servers, postgresOptions, progress)
-      const urls: WorldUrls = {
-        flights: flights.url(),
-        hotels: { kind: hotels.kind === 'mariadb' ? 'mysql' : 'postgres', url: hotels.url() },
-        payments: payments.url(),
-      }
-      const world = new World(servers, urls, [
-        `flights  PostgreSQL on port ${flights.port}`,
-        `hotels   ${hotels.kind === 'mariadb' ? 'MariaDB' : 'PostgreSQL'} on port ${hotels.port}`,
-        `payments PostgreSQL on port ${payments.port}`,
-      ])
-      progress('creating seats, rooms and accounts')
+      const world = new World(servers, flights, await startHotels(servers, postgresOptions, progress))
+      progress('creating seats, rooms and tickets')
       await world.#createTables()
       await world.extendTo(0)
       return world
@@ -63,55 +55,36 @@ export class World {
     }
   }
 
-  /** The pools of the stage itself: for the audit and the monitor. */
-  get pools(): TripPools {
-    return this.#pools
-  }
-
-  /** Money that existed at the start: it must be the same at the end, in accounts and payments together. */
-  get moneyAtStart(): bigint {
-    let total = 0n
-    for (let id = 1; id <= ACCOUNTS; id++) total += BigInt(isPoor(id) ? 0 : RICH)
-    return total
-  }
-
-  /** Makes seats and rooms well beyond number `horizon`. */
+  /** Makes seats and rooms well beyond number `horizon`. @throws when a database is down; the next call goes on */
   async extendTo(horizon: number): Promise<void> {
     while (this.#blocks * BLOCK < horizon + BLOCK) {
-      const from = this.#blocks++ * BLOCK + 1
+      const from = this.#blocks * BLOCK + 1
       await Promise.all([
-        this.#pools.flights.query('insert into seats (id) select generate_series($1::int, $2::int)', [
+        this.#flights.query('insert into seats select generate_series($1::int, $2::int) on conflict do nothing', [
           from,
           from + BLOCK - 1,
         ]),
-        addRooms(this.#pools.hotels, from, from + BLOCK - 1),
+        addRooms(this.#hotels, from, from + BLOCK - 1),
       ])
+      this.#blocks++
     }
   }
 
   /** Stops the servers and removes their directories. */
   async stop(): Promise<void> {
-    await Promise.allSettled([this.#pools.flights.end(), this.#pools.hotels.pool.end(), this.#pools.payments.end()])
+    await Promise.allSettled([this.#flights.end(), this.#hotels.pool.end()])
     await this.#servers.close()
   }
 
   async #createTables(): Promise<void> {
-    const { flights, hotels, payments } = this.#pools
-    await flights.query('create table seats (id int primary key, taken_by text)')
-    await createRooms(hotels)
-    await payments.query(
-      `create table accounts (id int primary key, balance bigint not null check (balance >= 0));
-       create table payments (booking text primary key, account int not null, amount bigint not null)`,
-    )
-    await payments.query(
-      'insert into accounts select id, case when id % 50 = 0 then 0 else $2::bigint end from generate_series(1, $1::int) id',
-      [ACCOUNTS, RICH],
-    )
+    await this.#flights.query('create table seats (id int primary key, taken_by text)')
+    await createRooms(this.#hotels)
+    // The tickets company is on the same server, and knows nothing of flights.
+    await this.#flights.query('create database tickets')
+    const tickets = openPostgres(this.places.ticketsDatabase, 1)
+    await tickets.query('create table tickets (gid text primary key, booking text not null, state text not null)')
+    await tickets.end()
   }
-}
-
-function isPoor(account: number): boolean {
-  return account % 50 === 0
 }
 
 async function startHotels(
@@ -123,7 +96,7 @@ async function startHotels(
     progress('starting MariaDB for hotels')
     return await servers.startMariadb({ settings: { 'max-connections': '200' } })
   }
-  progress('mariadbd is not on this machine: a third PostgreSQL takes its place for hotels')
+  progress('mariadbd is not on this machine: a second PostgreSQL takes its place for hotels')
   return await servers.startPostgres(postgresOptions)
 }
 
@@ -137,28 +110,10 @@ async function createRooms(hotels: HotelsPool): Promise<void> {
 
 async function addRooms(hotels: HotelsPool, from: number, to: number): Promise<void> {
   if (hotels.kind === 'postgres') {
-    await hotels.pool.query('insert into rooms (id) select generate_series($1::int, $2::int)', [from, to])
+    const sql = 'insert into rooms select generate_series($1::int, $2::int) on conflict do nothing'
+    await hotels.pool.query(sql, [from, to])
     return
   }
   const ids = Array.from({ length: to - from + 1 }, (_, index) => [from + index])
-  await hotels.pool.query('insert into rooms (id) values ?', [ids])
-}
-
-/** Opens a pool on each database. */
-export function openPools(urls: WorldUrls, connectionsMax: number): TripPools {
-  const postgresPool = (url: string) => {
-    const pool = new pg.Pool({ connectionString: url, max: connectionsMax })
-    // An idle connection that breaks is replaced at the next use; without a listener it would end the process.
-    pool.on('error', () => {})
-    return pool
-  }
-  const { kind, url } = urls.hotels
-  return {
-    flights: postgresPool(urls.flights),
-    hotels:
-      kind === 'mysql'
-        ? { kind, pool: createPool({ uri: url, connectionLimit: connectionsMax }) }
-        : { kind, pool: postgresPool(url) },
-    payments: postgresPool(urls.payments),
-  }
+  await hotels.pool.query('insert ignore into rooms (id) values ?', [ids])
 }

@@ -84,10 +84,10 @@ function environmentOf(pid: string): string {
 function expectPromisesKept(report: DemoReport): void {
   expect(report).toMatchObject({ atomic: true, moneyConserved: true, inDoubtAfter: 0, contradictions: 0 })
   expect(report.committed).toBeGreaterThan(0)
-  expect(report.resources).toHaveLength(3)
+  expect(report.resources).toHaveLength(4)
 }
 
-test('the demo keeps every promise while leaders and applications die, and leaves nothing behind', async () => {
+test('the demo keeps every promise while leaders, applications, participants and databases die, and leaves nothing behind', async () => {
   const show = new Show([
     '--once',
     '--seconds',
@@ -96,6 +96,10 @@ test('the demo keeps every promise while leaders and applications die, and leave
     '5',
     '--application-kill-every',
     '4',
+    '--participant-kill-every',
+    '4',
+    '--database-kill-every',
+    '10',
     '--json',
   ])
   await show.said(/kill -9 coordinator/)
@@ -105,6 +109,8 @@ test('the demo keeps every promise while leaders and applications die, and leave
   expectPromisesKept(report)
   expect(report.leaderKills).toBeGreaterThanOrEqual(1)
   expect(report.clientKills).toBeGreaterThanOrEqual(1)
+  expect(report.participantKills).toBeGreaterThanOrEqual(1)
+  expect(report.databaseKills).toBeGreaterThanOrEqual(1)
   expect(show.stdout.trimEnd().split('\n'), 'stdout is for the machine').toHaveLength(1)
   await show.expectNothingLeft()
 }, 90_000)
