@@ -4,6 +4,9 @@ import type { Applications } from './applications.ts'
 import type { Fleet } from './fleet.ts'
 import type { Tally, VictimKind } from './tally.ts'
 
+/** How long what was killed stays down, milliseconds, at most. */
+const DOWN_MS_MAX = 1_500
+
 /** How often something dies, milliseconds. */
 export type KillSchedule =
   /** Each kind has its own pace. */
@@ -21,8 +24,6 @@ export interface Victim {
   /** As people call it. */
   readonly name: string
   readonly kind: Exclude<VictimKind, 'leader' | 'application'>
-  /** How long it stays down, milliseconds. */
-  readonly downMs: number
   readonly isRunning: boolean
   kill(): Promise<void>
   start(): Promise<void> | void
@@ -98,6 +99,12 @@ export class Killer {
     this.#busy = this.#busy.then(unlessStopped, unlessStopped)
   }
 
+  /** When one dies after the other they come back sooner: a trip needs four companies and two coordinators at a time. */
+  get #downMs(): number {
+    const schedule = this.#schedule
+    return 'anyEveryMs' in schedule ? Math.min(DOWN_MS_MAX, schedule.anyEveryMs / 3) : DOWN_MS_MAX
+  }
+
   async #killAny(): Promise<void> {
     const { prng, victims, applications } = this.#parts
     const running = victims.filter(({ isRunning }) => isRunning)
@@ -137,7 +144,7 @@ export class Killer {
       tally.kills[victim.kind]++
     }
     await victim.kill()
-    this.#later(victim.downMs, () => this.#raise(victim))
+    this.#later(this.#downMs, () => this.#raise(victim))
   }
 
   #raise(victim: Victim): void {

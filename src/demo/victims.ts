@@ -5,9 +5,6 @@ import type { Part } from './part.ts'
 import type { Participants } from './participants.ts'
 import type { World } from './world.ts'
 
-/** How long what was killed stays down, milliseconds. */
-const DOWN_MS = 1_500
-
 /** All that can be killed but the applications. */
 export function victimsOf(fleet: Fleet, participants: Participants, world: World): readonly Victim[] {
   return [
@@ -21,7 +18,6 @@ function partVictim(part: Part, kind: Victim['kind']): Victim {
   return {
     name: part.name,
     kind,
-    downMs: DOWN_MS,
     get isRunning() {
       return part.isRunning
     },
@@ -36,7 +32,6 @@ function databaseVictim(company: string, server: LocalServer): Victim {
   return {
     name: `the ${product} of ${company}`,
     kind: 'database',
-    downMs: DOWN_MS,
     get isRunning() {
       return server.pid !== undefined
     },
