@@ -117,6 +117,8 @@ function responseTo(request: ClientRequest, body: string): Promise<IncomingMessa
     request.on('response', resolve)
     // Stays for what happens later: without a listener it would end the process.
     request.on('error', (error) => reject(new Error(`it can’t be reached: ${reasonOf(error)}`, { cause: error })))
+    // After a 101, which nobody asked for, Node closes the connection without a word. Nothing, when there was a response.
+    request.on('close', () => reject(new Error('it closed the connection without an answer to the question')))
     request.end(body)
   })
 }

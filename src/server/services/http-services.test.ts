@@ -136,6 +136,11 @@ const NOT_ANSWERS: readonly (readonly [string, Answerer, string])[] = [
   ],
   ['a connection that is cut', (r) => void r.destroy(), 'can’t be reached'],
   ['what is not HTTP', (r) => void r.socket?.end('SMTP 220 hello\r\n\r\n'), 'can’t be reached'],
+  [
+    'a switch to another protocol',
+    (r) => void r.socket?.write('HTTP/1.1 101 Switching Protocols\r\nConnection: Upgrade\r\nUpgrade: x\r\n\r\n'),
+    'without an answer',
+  ],
   ['silence', () => {}, 'did not answer in full within 1000 ms'],
   [
     'a head and then silence',
