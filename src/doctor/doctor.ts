@@ -6,6 +6,7 @@ import type { Finding, Level } from './finding.ts'
 import { checkFleet } from './fleet-checks.ts'
 import { checkMachine } from './machine-checks.ts'
 import { checkResources } from './resource-checks.ts'
+import { checkServices } from './service-checks.ts'
 
 /** What the doctor found. */
 export interface Diagnosis {
@@ -22,7 +23,7 @@ export interface DoctorOptions {
 }
 
 /**
- * Checks the databases, the coordinators and this machine's part of a fleet. It changes nothing: what it writes to the
+ * Checks the databases, the services, the coordinators and this machine's part of a fleet. It changes nothing: what it writes to the
  * data directory's disk goes into a file without a name.
  *
  * @example
@@ -31,13 +32,15 @@ export interface DoctorOptions {
 export async function diagnose(config: ServerConfig, { timeoutMs }: DoctorOptions): Promise<Diagnosis> {
   const machine = await checkMachine(config, Date.now())
   // Once the disk was measured, so that nothing else runs meanwhile.
-  const [resources, answers] = await Promise.all([
+  const [resources, services, answers] = await Promise.all([
     checkResources(config),
+    checkServices(config),
     askCoordinators(config, askOptions(config, timeoutMs)),
   ])
   const findings = [
     ...machine,
     ...resources,
+    ...services,
     ...answers.flatMap((answer) => checkCoordinator(answer, config.cluster)),
     ...checkFleet(answers, config),
   ]

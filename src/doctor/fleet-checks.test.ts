@@ -93,3 +93,19 @@ test('what a removed node or another cluster says counts for nothing', () => {
   const foreign = answerOf(5, { cluster: 'other', configured: [] })
   expect(worse(checkFleet([...all(), removed, foreign], THREE))).toEqual([])
 })
+
+test('a participant without an instance is a warning, when the leader says so; others connect there first', () => {
+  const participants = [
+    { name: 'payments', instances: 0 },
+    { name: 'tickets', instances: 2 },
+  ]
+  const [leader, follower, other] = all()
+  const without = answerOf(1, { participants })
+  expect(worse(checkFleet([without, follower!, other!], THREE))).toEqual(['warning noInstance'])
+  expect(worse(checkFleet([leader!, answerOf(2, { participants }), other!], THREE))).toEqual([])
+})
+
+test('a branch that was ended by hand against its decision waits for somebody', () => {
+  const transactions = { ...statusOf(1).transactions, settlements: 1 }
+  expect(worse(checkFleet(all({ transactions }), THREE))).toEqual(['warning settlements'])
+})

@@ -22,6 +22,7 @@ export function checkFleet(answers: readonly CoordinatorAnswer[], config: Server
   checkMembers(present, config, findings)
   checkReleases(present, findings)
   checkSameResources(present, findings)
+  checkParticipants(present, findings)
   checkLeftovers(present, findings)
   return findings.found
 }
@@ -146,14 +147,33 @@ function byPlace(
   return places
 }
 
+/** Only the leader asks for votes: who is connected to it counts. */
+function checkParticipants(present: readonly NodeStatus[], findings: Findings): void {
+  const leader = present.find(({ serving }) => serving)
+  const absent = leader?.participants?.filter(({ instances }) => instances === 0).map(({ name }) => name) ?? []
+  if (absent.length > 0)
+    findings.warning(
+      'noInstance',
+      `No instance of ${absent.join(', ')} is connected to the leader: transactions that need its vote wait for one until their deadline, and abort.`,
+      'Start it, or look at its log: does it reach every coordinator, and do its certificates fit?',
+    )
+}
+
 /** What waits for an operator. */
 function checkLeftovers(present: readonly NodeStatus[], findings: Findings): void {
   const { transactions, guard } = newest(present)
+  const { settlements = 0 } = transactions
   if (transactions.heuristics > 0)
     findings.warning(
       'heuristics',
       `${transactions.heuristics} branches ended otherwise than decided, or nobody can tell.`,
       'See which: concordat list --state heuristic.',
+    )
+  if (settlements > 0)
+    findings.warning(
+      'settlements',
+      `${settlements === 1 ? 'A branch was' : `${settlements} branches were`} ended by hand and not as decided, and nobody has acknowledged that.`,
+      'See which: concordat in-doubt. Then: docs/operating/settle.md.',
     )
   if (guard !== undefined)
     findings.warning(
