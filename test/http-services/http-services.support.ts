@@ -76,8 +76,8 @@ export class ServiceProcess {
     this.#child?.kill(signal)
   }
 
-  /** One call of an application, as part of its transaction. */
-  async call(tx: Transaction, path: string, body: object): Promise<void> {
+  /** One call of an application, as part of its transaction. Answers what the service answered. */
+  async call(tx: Transaction, path: string, body: object): Promise<unknown> {
     const branch = await tx.enlist(service(this.name))
     const answer = await fetch(`${this.url}${path}`, {
       method: 'POST',
@@ -86,6 +86,7 @@ export class ServiceProcess {
       signal: AbortSignal.any([tx.signal, AbortSignal.timeout(2_000)]),
     })
     if (!answer.ok) throw new Error(await answer.text())
+    return answer.json()
   }
 
   /** What it says to a coordinator that asks what has not ended; undefined when it does not answer. */

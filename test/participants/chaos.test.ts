@@ -1,12 +1,10 @@
 import { expect, onTestFailed, test } from 'vitest'
 import { Prng, parseGid } from '../../src/base/index.ts'
+import { enough } from '../support/chaos.support.ts'
 import { Fleet } from '../support/fleet.support.ts'
 import { pause, until } from '../support/waiting.support.ts'
 import { application, BookingService, type Instance } from './booking.support.ts'
 
-const RUN_MS = 20_000
-/** On a slow machine it goes on until enough has happened to prove something. */
-const RUN_MS_MAX = 100_000
 const COMMITTED_MIN = 20
 const KILLS_MIN = 5
 const WORKERS = 6
@@ -26,12 +24,7 @@ test('P1, P7: instances and leaders are killed at random, and every transaction 
   const instances = await Promise.all(services.map((service) => Promise.all([start(service, 1), start(service, 2)])))
   const counts = { committed: 0, failed: 0, kills: 0 }
   const told = new Map<string, 'committed' | 'aborted' | 'unknown'>()
-  const begunMs = performance.now()
-  const goesOn = (): boolean => {
-    const ranMs = performance.now() - begunMs
-    if (ranMs < RUN_MS) return true
-    return ranMs < RUN_MS_MAX && (counts.committed <= COMMITTED_MIN || counts.kills <= KILLS_MIN)
-  }
+  const goesOn = enough(() => counts.committed > COMMITTED_MIN && counts.kills > KILLS_MIN)
 
   const transfer = async (): Promise<void> => {
     let txid = ''

@@ -2,14 +2,12 @@ import { expect, test } from 'vitest'
 import { Prng } from '../../src/base/index.ts'
 import type { Transaction } from '../../src/client/index.ts'
 import type { KeyValueStore } from '../../src/kv/index.ts'
+import { enough } from '../support/chaos.support.ts'
 import { Fleet } from '../support/fleet.support.ts'
 import { pause } from '../support/waiting.support.ts'
 import { application } from './booking.support.ts'
 import { KvProcess } from './key-value.support.ts'
 
-const RUN_MS = 20_000
-/** On a slow machine it goes on until enough has happened to prove something. */
-const RUN_MS_MAX = 100_000
 const COMMITTED_MIN = 50
 const AUDITS_MIN = 3
 const KILLS_MIN = 8
@@ -48,13 +46,9 @@ test('P1, P4, P7: participants and leaders are killed at random; no audit ever s
   }
   const told = new Map<string, 'committed' | 'aborted' | 'unknown'>()
   const codes = new Map<unknown, number>()
-  const begunMs = performance.now()
-  const goesOn = (): boolean => {
-    const ranMs = performance.now() - begunMs
-    if (ranMs < RUN_MS) return true
-    const enough = counts.committed > COMMITTED_MIN && counts.kills > KILLS_MIN && counts.audits > AUDITS_MIN
-    return ranMs < RUN_MS_MAX && !enough
-  }
+  const goesOn = enough(
+    () => counts.committed > COMMITTED_MIN && counts.kills > KILLS_MIN && counts.audits > AUDITS_MIN,
+  )
   const fail = (error: unknown): string => {
     const { code } = error as { readonly code?: string }
     counts.failed += 1
