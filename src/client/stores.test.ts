@@ -23,7 +23,7 @@ beforeEach(async () => {
   at = await fresh({ rules: [{ kind: 'notBelowZero', prefix: 'n/' }] })
   const parts = { kv: at.kv, name: 'stock', clusterId: port.cluster, limits: KV_PORT_LIMITS, status: () => ({}) }
   desk = new KvDesk({ ...parts, clock: systemClock })
-  channel = new LocalChannel(desk.enter())
+  channel = new LocalChannel('stock', desk.enter())
   stock = new KeyValueStore({ name: 'stock', address: 'this process', channel, timeoutMs: 1_000 })
 })
 afterEach(async () => {

@@ -34,6 +34,12 @@ export function unavailable(participant: string, address: string, why: string, c
   return new KvError(participant, { code: 'KV_UNAVAILABLE', message, retryable }, { cause })
 }
 
+/** The application has closed it. */
+export function closed(participant: string): KvError {
+  const message = `kv() of ${participant} was closed; nothing was done. Make a new one`
+  return new KvError(participant, { code: 'KV_CLOSED', message, retryable: false })
+}
+
 /** The branch is gone with its connection. */
 export function branchLost(participant: string, txid: Txid, cause: unknown): KvError {
   const message = `the connection to the key-value participant ${participant} ended, and with it its branch of ${txid}: nothing of it happens. Run the transaction again`

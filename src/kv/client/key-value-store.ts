@@ -157,8 +157,7 @@ export class KeyValueStore {
     const { timeoutMs } = this.#parts
     const request = { kind: 'alone', txid: this.#newTxid(), statement: checked(statement) } as const
     const dueMs = this.#clock.monotonicMs() + timeoutMs
-    for (;;) {
-      const leftMs = dueMs - this.#clock.monotonicMs()
+    for (let leftMs = timeoutMs; leftMs > 0; leftMs = dueMs - this.#clock.monotonicMs()) {
       const line = await this.#parts.channel.line(leftMs)
       try {
         const answer = await this.#within(line.call(request), dueMs - this.#clock.monotonicMs())
@@ -170,6 +169,7 @@ export class KeyValueStore {
         if (!(thrown instanceof LineLostError)) throw thrown
       }
     }
+    throw this.#late(timeoutMs)
   }
 
   async #write(statement: KvStatement, done: KvAnswer): Promise<KvAnswer> {

@@ -1,6 +1,6 @@
 import { type Clock, type ClusterId, systemClock, toError } from '../../base/index.ts'
 import { type Connection, Link, type Network, type TlsOptions, tcpNetwork } from '../../transport/index.ts'
-import { KvError, unavailable } from './errors.ts'
+import { closed, type KvError, unavailable } from './errors.ts'
 import type { KvChannel, KvLine } from './line.ts'
 import { kvHello, RemoteLine } from './remote-line.ts'
 
@@ -41,7 +41,7 @@ export class RemoteChannel implements KvChannel {
   }
 
   line(timeoutMs: number, signal?: AbortSignal): Promise<KvLine> {
-    if (this.#isClosed) return Promise.reject(this.#closed())
+    if (this.#isClosed) return Promise.reject(closed(this.#parts.name))
     if (signal?.aborted === true) return Promise.reject(toError(signal.reason))
     if (this.#line?.isOpen === true) return Promise.resolve(this.#line)
     this.#link ??= this.#dial()
@@ -52,9 +52,9 @@ export class RemoteChannel implements KvChannel {
   async close(): Promise<void> {
     this.#isClosed = true
     this.#link?.close('the application closed it')
-    this.#line?.lost(this.#closed())
+    this.#line?.lost(closed(this.#parts.name))
     this.#line = undefined
-    for (const waiter of [...this.#waiters]) waiter.reject(this.#closed())
+    for (const waiter of [...this.#waiters]) waiter.reject(closed(this.#parts.name))
   }
 
   #awaitLine(timeoutMs: number, signal: AbortSignal | undefined): Promise<KvLine> {
@@ -122,11 +122,5 @@ export class RemoteChannel implements KvChannel {
     const { name, host, port } = this.#parts
     const why = this.#lastError?.message ?? 'no connection in time'
     return unavailable(name, `${host}:${port}`, why, this.#lastError)
-  }
-
-  #closed(): KvError {
-    const { name } = this.#parts
-    const message = `kv() of ${name} was closed; nothing was done. Make a new one`
-    return new KvError(name, { code: 'KV_CLOSED', message, retryable: false })
   }
 }

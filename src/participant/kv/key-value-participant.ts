@@ -61,7 +61,7 @@ export class KeyValueParticipant {
     const { options, desk, kv, failed, coordinators, inquirer } = parts
     this.#parts = parts
     this.failed = failed
-    const channel = new LocalChannel(desk.enter())
+    const channel = new LocalChannel(options.name, desk.enter())
     this.store = new KeyValueStore({
       name: options.name,
       address: 'this process',
