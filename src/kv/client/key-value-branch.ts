@@ -91,9 +91,11 @@ export class KeyValueBranch {
     }
   }
 
-  /** One-phase commit. @throws LineLostError when its outcome is not known @internal */
+  /** One-phase commit. @throws LineLostError when its outcome is not known, KvError when it was not sent @internal */
   async commit(): Promise<KvAnswer> {
     this.end('has ended')
+    // It ended with its line.
+    if (!this.#line.isOpen) throw branchLost(this.#participant, this.txid, undefined)
     return this.#line.call({ kind: 'commit', txid: this.txid })
   }
 

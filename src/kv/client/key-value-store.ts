@@ -119,6 +119,11 @@ export class KeyValueStore {
       if (answer?.kind === 'refused') return { kind: 'aborted', cause: new KvError(this.name, answer, { txid }) }
       if (answer !== undefined) return { kind: 'committed' }
     } catch (thrown) {
+      // It was not sent, and is never sent again: its locks need not wait for its time.
+      if (thrown instanceof KvError) {
+        void branch.abort()
+        return { kind: 'aborted', cause: thrown }
+      }
       cause = toError(thrown)
     }
     const outcome = await this.settle(txid, this.#parts.settleMs ?? SETTLE_MS)

@@ -7,12 +7,14 @@ import {
   PROTOCOL_MAJOR,
   PROTOCOL_MINOR,
 } from '../../transport/index.ts'
-import { decodeAnswer, encodeRequest, type KvAnswer, type KvRequest } from '../wire/index.ts'
+import { decodeAnswer, encodeRequest, isWork, type KvAnswer, type KvRequest } from '../wire/index.ts'
 import { KvError } from './errors.ts'
 import { type KvLine, LineLostError } from './line.ts'
 
-/** Requests without an answer, at most; as many as the participant takes of one connection. */
+/** Work without an answer, at most; as much as the participant takes of one connection. */
 const CALLS_MAX = 1_000
+/** Bytes that wait to be sent, at which no more work is taken: the connection's own cap is left to what ends the work. */
+const WORK_BYTES_MAX = 8 * 1024 * 1024
 
 /** What the dialer says; the name is the participant's that it looks for. */
 export function kvHello(name: string, clusterId: ClusterId | undefined): Hello {
@@ -21,6 +23,7 @@ export function kvHello(name: string, clusterId: ClusterId | undefined): Hello {
 }
 
 interface Pending {
+  readonly isWork: boolean
   readonly resolve: (answer: KvAnswer) => void
   readonly reject: (error: Error) => void
 }
@@ -31,6 +34,7 @@ export class RemoteLine implements KvLine {
   readonly #connection: Connection
   readonly #pending = new Map<number, Pending>()
   #requests = 0
+  #work = 0
 
   constructor(name: string, connection: Connection) {
     this.#name = name
@@ -44,20 +48,25 @@ export class RemoteLine implements KvLine {
   async call(request: KvRequest): Promise<KvAnswer> {
     const payload = encodeRequest(request)
     if (!this.isOpen) throw new LineLostError('the connection has ended')
-    if (this.#pending.size >= CALLS_MAX) throw this.#busy(`${CALLS_MAX} requests wait for their answer`)
+    const work = isWork(request)
+    if (work && this.#work >= CALLS_MAX) throw this.#busy(`${CALLS_MAX} requests wait for their answer`)
     const requestId = ++this.#requests
-    if (!this.#send(requestId, payload)) throw this.#busy('too much waits to be sent to it')
-    return new Promise((resolve, reject) => this.#pending.set(requestId, { resolve, reject }))
+    const isSent = !(work && this.#connection.bytesQueued >= WORK_BYTES_MAX) && this.#send(requestId, payload)
+    if (!isSent) throw this.#busy('too much waits to be sent')
+    if (work) this.#work += 1
+    return new Promise((resolve, reject) => this.#pending.set(requestId, { isWork: work, resolve, reject }))
   }
 
   receive(message: Message): void {
     if (message.kind !== 'kvAnswer') return
     const pending = this.#pending.get(message.requestId)
+    if (pending === undefined) return
     this.#pending.delete(message.requestId)
+    if (pending.isWork) this.#work -= 1
     try {
-      pending?.resolve(decodeAnswer(message.payload))
+      pending.resolve(decodeAnswer(message.payload))
     } catch (error) {
-      pending?.reject(new LineLostError('its answer can not be read', { cause: error }))
+      pending.reject(new LineLostError('its answer can not be read', { cause: error }))
       this.#connection.close('an answer can not be read')
     }
   }

@@ -1,7 +1,7 @@
 import { beforeEach, expect, test } from 'vitest'
 import { formatBranchTicket, parseBranchId, parseClusterId, type Txid } from '../../base/index.ts'
 import { fresh, isPending, settle, type TestParticipant } from '../engine/participant.support.ts'
-import { TXIDS } from '../locks/txids.support.ts'
+import { TXIDS, txidOf } from '../locks/txids.support.ts'
 import type { KvAnswer, KvRequest, KvStatement } from '../wire/index.ts'
 import { KvDesk } from './kv-desk.ts'
 import type { KvSession } from './kv-session.ts'
@@ -140,6 +140,36 @@ test('requests are bounded in number and in bytes, and a branch that lost a stat
   expect(await at.kv.prepare(A)).toMatchObject({ kind: 'abort' })
   expect(await two.call({ kind: 'work', txid: B, statement: put('y', 1) }, 101)).toMatchObject({ code: 'KV_BUSY' })
   expect(await at.kv.prepare(B)).toMatchObject({ kind: 'abort' })
+})
+
+test('P7: who waits does not keep out the commit or the abort that it waits for', async () => {
+  desk = makeDesk({ callsMax: 2, callBytesMax: 100 })
+  one = desk.enter()
+  for (const end of ['commit', 'abort'] as const) {
+    const [holder, ...waiters] = [A, B, C].map((_, index) => txidOf(index + (end === 'commit' ? 0 : 3)))
+    for (const txid of [holder!, ...waiters]) await begin(one, txid)
+    await work(one, holder!, put('hot', 1))
+    const waiting = waiters.map((txid) => one.call({ kind: 'work', txid, statement: get('hot') }, 50))
+    await settle()
+    expect(await one.call({ kind: end, txid: holder! }, 30)).toEqual(done)
+    expect(await Promise.all(waiting)).toEqual([
+      { kind: 'value', value: 1 },
+      { kind: 'value', value: 1 },
+    ])
+    for (const txid of waiters) expect(await call(one, { kind: 'abort', txid })).toEqual(done)
+  }
+  expect(at.kv.transactions).toBe(0)
+})
+
+test('ends of transactions are bounded, too; a commit that is refused rolls its branch back', async () => {
+  desk = makeDesk({ branchesMax: 2 })
+  one = desk.enter()
+  await begin(one, A)
+  await work(one, A, put('a', 1))
+  const asked = [B, C].map((txid) => call(one, { kind: 'settle', txid }))
+  expect(await call(one, { kind: 'commit', txid: A })).toMatchObject({ kind: 'refused', code: 'KV_BUSY' })
+  expect([desk.openCount, at.kv.transactions]).toEqual([0, 0])
+  expect(await Promise.all(asked)).toMatchObject([{ outcome: 'aborted' }, { outcome: 'aborted' }])
 })
 
 test('a statement alone is a transaction: constraints refuse it, and a compare-and-set answers what it found', async () => {

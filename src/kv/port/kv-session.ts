@@ -1,7 +1,7 @@
 import type { Txid } from '../../base/index.ts'
 import type { KvBranch } from '../engine/branch.ts'
 import type { KvAnswer, KvRequest, KvStatement } from '../wire/index.ts'
-import { PAGE_BYTES } from '../wire/index.ts'
+import { isWork, PAGE_BYTES } from '../wire/index.ts'
 import type { KvDesk } from './kv-desk.ts'
 import { busy, notHere, refusalOf, refusalOfVote } from './refusal.ts'
 
@@ -11,7 +11,8 @@ export class AnswerLostError extends Error {}
 /** One application at the desk: what it asks for is done at once, as many requests side by side as it likes. */
 export class KvSession {
   readonly #desk: KvDesk
-  #calls = 0
+  /** Requests without an answer: work, and what ends it. */
+  readonly #calls = { work: 0, ends: 0 }
   #ended = false
 
   constructor(desk: KvDesk) {
@@ -24,12 +25,10 @@ export class KvSession {
    */
   async call(request: KvRequest, bytes: number): Promise<KvAnswer> {
     if (this.#ended) return busy('this connection has ended')
-    const { callsMax, callBytesMax } = this.#desk.parts.limits
-    if (this.#calls >= callsMax) return this.#refuse(request, `${callsMax} requests of this connection are under way`)
-    if (this.#desk.callBytes + bytes > callBytesMax) {
-      return this.#refuse(request, `requests of ${callBytesMax} bytes are under way`)
-    }
-    this.#calls += 1
+    const excess = this.#excess(request, bytes)
+    if (excess !== undefined) return this.#refuse(request, excess)
+    const counted = isWork(request) ? 'work' : 'ends'
+    this.#calls[counted] += 1
     this.#desk.callBytes += bytes
     try {
       return await this.#carryOut(request)
@@ -37,7 +36,7 @@ export class KvSession {
       if (thrown instanceof AnswerLostError) throw thrown
       return refusalOf(thrown)
     } finally {
-      this.#calls -= 1
+      this.#calls[counted] -= 1
       this.#desk.callBytes -= bytes
     }
   }
@@ -49,10 +48,20 @@ export class KvSession {
     this.#desk.leave(this)
   }
 
-  /** Statements are not to be lost from the middle of a branch. */
+  /** What is too much, if it is. Who waits must not keep out what it waits for; a right application ends a branch once. */
+  #excess(request: KvRequest, bytes: number): string | undefined {
+    const { branchesMax, callsMax, callBytesMax } = this.#desk.parts.limits
+    if (!isWork(request)) return this.#calls.ends < branchesMax ? undefined : `${branchesMax} branches are ending`
+    if (this.#calls.work >= callsMax) return `${callsMax} requests of this connection are under way`
+    if (this.#desk.callBytes + bytes > callBytesMax) return `requests of ${callBytesMax} bytes are under way`
+    return undefined
+  }
+
+  /** Statements are not to be lost from the middle of a branch, and one that nobody can end must not keep its locks. */
   #refuse(request: KvRequest, what: string): KvAnswer {
-    if (request.kind === 'work' && this.#owns(request.txid))
-      this.#desk.abort(request.txid, `${what}, so a statement was refused`)
+    const { kind } = request
+    const isOfBranch = kind === 'work' || kind === 'commit' || kind === 'abort'
+    if (isOfBranch && this.#owns(request.txid)) this.#desk.abort(request.txid, `${what}, so a request was refused`)
     return busy(what)
   }
 

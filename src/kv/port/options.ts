@@ -2,9 +2,9 @@
 export interface KvPortLimits {
   /** Branches at work at a time. Default 10,000. */
   readonly branchesMax: number
-  /** Requests of one connection that have no answer yet. Default 1,000. */
+  /** Begins and statements of one connection that have no answer yet; never what ends a transaction. Default 1,000. */
   readonly callsMax: number
-  /** Bytes of all requests that have no answer yet. Default 64 MiB. */
+  /** Bytes of all begins and statements that have no answer yet. Default 64 MiB. */
   readonly callBytesMax: number
   /** So long after its transaction's time a branch that was not asked for its vote is rolled back, in milliseconds. Default 10,000. */
   readonly slackMs: number

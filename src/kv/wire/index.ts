@@ -1,5 +1,5 @@
 export { decodeAnswer, decodeRequest, encodeAnswer, encodeRequest } from './codec.ts'
-export type { KvAnswer, KvOutcome, KvRefusal, KvRequest, KvStatement } from './messages.ts'
+export { isWork, type KvAnswer, type KvOutcome, type KvRefusal, type KvRequest, type KvStatement } from './messages.ts'
 
 /** A value on the wire, in bytes, at most: it must fit in a frame, beside others of a page. */
 export const VALUE_BYTES_MAX = 1024 * 1024

@@ -43,6 +43,14 @@ export type KvRequest =
   /** For operators. */
   | { readonly kind: 'status' }
 
+/**
+ * Whether it may wait for a lock, or makes others wait. The other requests end transactions or only ask: they are what the
+ * first ones wait for, so no number of those may keep them out.
+ */
+export function isWork({ kind }: KvRequest): boolean {
+  return kind === 'begin' || kind === 'work' || kind === 'alone'
+}
+
 /** A refusal: nothing was done, and a branch that it was said to is rolled back. */
 export interface KvRefusal {
   readonly kind: 'refused'

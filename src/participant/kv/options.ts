@@ -6,9 +6,9 @@ import type { KvOptions, Rule } from '../../kv/index.ts'
 export interface KeyValueLimits extends Pick<KvOptions, 'lockTimeoutMs' | 'branchBytesMax' | 'checkpointBytes'> {
   /** Branches at work at a time. Default 10,000. */
   readonly branchesMax?: number
-  /** Requests of one connection that have no answer yet. Default 1,000. */
+  /** Begins and statements of one connection that have no answer yet; never what ends a transaction. Default 1,000. */
   readonly callsMax?: number
-  /** Bytes of all requests that have no answer yet. Default 64 MiB. */
+  /** Bytes of all begins and statements that have no answer yet. Default 64 MiB. */
   readonly callBytesMax?: number
 }
 
