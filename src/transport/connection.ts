@@ -51,6 +51,8 @@ export class Connection {
   readonly certificateName: string | undefined
   /** Called after the last message of a chunk: a place to do once what `onMessage` gathered. */
   onBatchEnd: (() => void) | undefined
+  /** Called when all that waited for the peer has left, after there was more than the stream takes at once. */
+  onDrain: (() => void) | undefined
 
   readonly #stream: ByteStream
   readonly #reader: FrameReader
@@ -89,7 +91,11 @@ export class Connection {
     this.#clock = start.clock
     this.#onEnd = start.onEnd
     this.#heartbeat = start.clock.every(start.limits.heartbeatMs / TICKS_PER_HEARTBEAT, () => this.#tick())
-    start.stream.receive({ onData: (chunk) => this.#receive(chunk), onClose: (error) => this.#streamClosed(error) })
+    start.stream.receive({
+      onData: (chunk) => this.#receive(chunk),
+      onDrain: () => this.onDrain?.(),
+      onClose: (error) => this.#streamClosed(error),
+    })
   }
 
   /** The minor version that the other side said it speaks; it may be newer than ours. What is newer than it is not sent. */

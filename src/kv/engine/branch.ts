@@ -75,17 +75,21 @@ export class KvBranch {
     return this.#busy > 0
   }
 
-  /** The value of a key; undefined when there is none. */
-  get(key: string): Promise<KvValue | undefined> {
+  /**
+   * The value of a key; undefined when there is none.
+   * @param room is awaited behind the lock: where a reader waits until its answer has room
+   */
+  get(key: string, room?: () => Promise<void>): Promise<KvValue | undefined> {
     return this.#run(async () => {
       const stored = dataKey(key)
       await this.#lock(keySpan(stored), 'shared')
+      if (room !== undefined) await this.#enter(room)
       return this.#visible(stored)
     })
   }
 
-  /** Entries in the order of their keys' bytes (UTF-8). The whole range is locked, also where it holds nothing. */
-  scan(options: ScanOptions = {}): Promise<ScanResult> {
+  /** Entries in the order of their keys' bytes (UTF-8). The whole range is locked, also where it holds nothing. @param room see `get` */
+  scan(options: ScanOptions = {}, room?: () => Promise<void>): Promise<ScanResult> {
     return this.#run(async () => {
       const { limit = SCAN_LIMIT, bytes = Number.POSITIVE_INFINITY } = options
       if (!Number.isInteger(limit) || limit < 1 || limit > SCAN_LIMIT_MAX) {
@@ -94,6 +98,7 @@ export class KvBranch {
       const span = dataSpan(options)
       if (span === undefined) return { entries: [], next: undefined }
       await this.#lock(span, 'shared')
+      if (room !== undefined) await this.#enter(room)
       return this.#collect(span, limit, bytes)
     })
   }
@@ -191,6 +196,11 @@ export class KvBranch {
 
   async #lock(span: Span, mode: LockMode): Promise<void> {
     await this.#host.lock(span, mode)
+    this.#checkOpen()
+  }
+
+  async #enter(room: () => Promise<void>): Promise<void> {
+    await room()
     this.#checkOpen()
   }
 

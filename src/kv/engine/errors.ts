@@ -67,6 +67,18 @@ export class KvBranchTooLargeError extends ConcordatError {
   }
 }
 
+/** So much is under way that no more is taken. */
+export class KvBusyError extends ConcordatError {
+  readonly code = 'KV_BUSY'
+  override readonly retryable = true
+
+  constructor(what: string) {
+    super(
+      `the key-value participant takes no more now: ${what}; nothing was done. Try again a little later, with less at a time`,
+    )
+  }
+}
+
 /** Log and data do not belong together: one of them was lost, replaced, or is older than the other. */
 export class KvStoreMismatchError extends ConcordatError {
   readonly code = 'KV_STORE_MISMATCH'

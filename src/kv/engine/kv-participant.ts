@@ -239,15 +239,16 @@ export class KvParticipant {
 
   /**
    * A key's value, read on its own: the last committed one. It waits for whoever is about to write it.
+   * @param room see KvBranch
    * @throws KvLockTimeoutError, KvDeadlockError: try again
    */
-  get(key: string): Promise<KvValue | undefined> {
-    return this.#alone((branch) => branch.get(key))
+  get(key: string, room?: () => Promise<void>): Promise<KvValue | undefined> {
+    return this.#alone((branch) => branch.get(key, room))
   }
 
   /** A range, read on its own: all of it as of one moment. @throws KvLockTimeoutError, KvDeadlockError: try again */
-  scan(options: ScanOptions = {}): Promise<ScanResult> {
-    return this.#alone((branch) => branch.scan(options))
+  scan(options: ScanOptions = {}, room?: () => Promise<void>): Promise<ScanResult> {
+    return this.#alone((branch) => branch.scan(options, room))
   }
 
   /** Writes all that is committed into the data, so that the log gets short and the next start is quick. */

@@ -3,6 +3,7 @@ import { formatBranchTicket, parseBranchId, parseClusterId, type Txid } from '..
 import { fresh, isPending, settle, type TestParticipant } from '../engine/participant.support.ts'
 import { TXIDS, txidOf } from '../locks/txids.support.ts'
 import type { KvAnswer, KvRequest, KvStatement } from '../wire/index.ts'
+import { AnswerRoom } from './answer-room.ts'
 import { KvDesk } from './kv-desk.ts'
 import type { KvSession } from './kv-session.ts'
 import { KV_PORT_LIMITS, type KvPortLimits } from './options.ts'
@@ -159,6 +160,20 @@ test('P7: who waits does not keep out the commit or the abort that it waits for'
     for (const txid of waiters) expect(await call(one, { kind: 'abort', txid })).toEqual(done)
   }
   expect(at.kv.transactions).toBe(0)
+})
+
+test('P7: a reader whose answers nobody takes loses its branch, and with it its locks', async () => {
+  await begin(one, A)
+  await work(one, A, put('a', 1))
+  const room = new AnswerRoom(at.clock, () => 16 * 1024 * 1024)
+  const reading = one.call({ kind: 'work', txid: A, statement: get('b') }, 10, room.place().enter)
+  const alone = two.call({ kind: 'alone', txid: B, statement: get('c') }, 10, room.place().enter)
+  expect(await isPending(reading)).toBe(true)
+  at.clock.advance(5_000)
+  expect(await reading).toMatchObject({ kind: 'refused', code: 'KV_BUSY', retryable: true })
+  expect(await alone).toMatchObject({ kind: 'refused', code: 'KV_BUSY' })
+  expect(at.kv.transactions).toBe(0)
+  expect(await at.kv.prepare(A)).toMatchObject({ kind: 'abort', reason: 'poisoned' })
 })
 
 test('ends of transactions are bounded, too; a commit that is refused rolls its branch back', async () => {

@@ -27,13 +27,17 @@ let network: ReturnType<typeof memoryNetwork>
 let desk: KvDesk
 let port: KvPort
 
-beforeEach(async () => {
-  at = await fresh()
-  network = memoryNetwork()
+async function open(): Promise<void> {
   const shared = { name: 'stock', clusterId, clock: systemClock }
   desk = new KvDesk({ ...shared, kv: at.kv, limits: KV_PORT_LIMITS, status: () => ({ well: true }) })
   const place = { network, host: 'kv', port: PORT, tls: undefined }
   port = await KvPort.open({ ...shared, ...place, desk, incarnation: 77, storeId: 's', logger: silent })
+}
+
+beforeEach(async () => {
+  at = await fresh()
+  network = memoryNetwork()
+  await open()
 })
 afterEach(async () => {
   desk.close()
@@ -107,4 +111,37 @@ test.each<[string, Message]>([
   await expect.poll(() => application.closed).toBeDefined()
   await expect.poll(() => desk.openCount).toBe(0)
   expect(await at.kv.prepare(A)).toMatchObject({ kind: 'abort' })
+})
+
+const BIG = 'x'.repeat(1024 * 1024 - 8)
+
+/** A participant that holds two large values, behind a network on which they take their time. */
+async function withLargeValues(): Promise<void> {
+  desk.close()
+  await port.close()
+  at = await fresh({ branchBytesMax: 3_000_000, segmentBytesMax: 8_000_000, checkpointBytes: 64 * 1024 * 1024 })
+  network = memoryNetwork({ delayMs: 5, clock: systemClock })
+  await open()
+  const writer = at.kv.begin(TXIDS[1]!)
+  await writer.put('big/1', BIG)
+  await writer.put('big/2', BIG)
+  await at.kv.commitOnePhase(writer.txid)
+}
+
+const get = { kind: 'get', key: 'big/1' } as const
+const scan = { kind: 'scan', from: undefined, to: undefined, prefix: 'big/', limit: undefined } as const
+
+test('many large answers at once take their turns, and leave the other branches of their connection alone', async () => {
+  await withLargeValues()
+  const application = await RawApplication.connect()
+  application.send(1, { kind: 'begin', ticket: ticket() })
+  application.send(2, { kind: 'work', txid: A, statement: { kind: 'put', key: 'mine', value: 1 } })
+  for (let id = 3; id < 27; id++) application.send(id, { kind: 'alone', txid: TXIDS[2]!, statement: get })
+  for (let id = 27; id < 51; id++) application.send(id, { kind: 'work', txid: A, statement: id % 2 === 0 ? get : scan })
+  await expect.poll(() => application.got.size, { timeout: 5_000 }).toBe(50)
+  expect(application.closed).toBeUndefined()
+  for (let id = 3; id < 27; id++) expect(application.got.get(id)).toEqual({ kind: 'value', value: BIG })
+  for (let id = 27; id < 51; id++) expect(application.got.get(id)?.kind).toBe(id % 2 === 0 ? 'value' : 'page')
+  application.send(51, { kind: 'commit', txid: A })
+  await expect.poll(() => application.got.get(51)).toEqual({ kind: 'done' })
 })

@@ -17,6 +17,7 @@ import {
   type Welcome,
 } from '../../transport/index.ts'
 import { decodeRequest, encodeAnswer, type KvAnswer } from '../wire/index.ts'
+import { AnswerRoom } from './answer-room.ts'
 import type { KvDesk } from './kv-desk.ts'
 import type { KvSession } from './kv-session.ts'
 import { refusalOf } from './refusal.ts'
@@ -64,7 +65,7 @@ export class KvPort {
       clusterId,
       limits: KV_CONNECTION_LIMITS,
       accept: (hello) => opened.#greet(hello),
-      onConnection: (connection) => new KvConnection(connection, parts.desk.enter()),
+      onConnection: (connection) => new KvConnection(connection, parts.desk.enter(), clock),
       clock,
       logger,
     })
@@ -109,12 +110,18 @@ export class KvPort {
 class KvConnection {
   readonly #connection: Connection
   readonly #session: KvSession
+  readonly #room: AnswerRoom
 
-  constructor(connection: Connection, session: KvSession) {
+  constructor(connection: Connection, session: KvSession, clock: KvPortParts['clock']) {
     this.#connection = connection
     this.#session = session
+    this.#room = new AnswerRoom(clock, () => connection.bytesQueued)
     connection.onMessage = (message) => this.#receive(message)
-    connection.onClose = () => session.end()
+    connection.onDrain = () => this.#room.look()
+    connection.onClose = () => {
+      session.end()
+      this.#room.close()
+    }
   }
 
   #receive(message: Message): void {
@@ -122,8 +129,12 @@ class KvConnection {
     const { requestId, payload } = message
     try {
       const request = decodeRequest(payload)
-      this.#session.call(request, payload.length).then(
-        (answer) => this.#answer(requestId, answer),
+      const { enter, leave } = this.#room.place()
+      this.#session.call(request, payload.length, enter).then(
+        (answer) => {
+          this.#answer(requestId, answer)
+          leave()
+        },
         // Nobody knows what came of it: an answer would be taken for the truth.
         () => this.#connection.close('an answer is not known; ask anew'),
       )

@@ -2,6 +2,7 @@ import type { Txid } from '../../base/index.ts'
 import type { KvBranch } from '../engine/branch.ts'
 import type { KvAnswer, KvRequest, KvStatement } from '../wire/index.ts'
 import { isWork, PAGE_BYTES } from '../wire/index.ts'
+import type { Room } from './answer-room.ts'
 import type { KvDesk } from './kv-desk.ts'
 import { busy, notHere, refusalOf, refusalOfVote } from './refusal.ts'
 
@@ -21,9 +22,10 @@ export class KvSession {
 
   /**
    * @param bytes what the request takes in memory
+   * @param room where a read waits before it makes its answer
    * @throws AnswerLostError when nobody knows whether it committed
    */
-  async call(request: KvRequest, bytes: number): Promise<KvAnswer> {
+  async call(request: KvRequest, bytes: number, room?: Room): Promise<KvAnswer> {
     if (this.#ended) return busy('this connection has ended')
     const excess = this.#excess(request, bytes)
     if (excess !== undefined) return this.#refuse(request, excess)
@@ -31,7 +33,7 @@ export class KvSession {
     this.#calls[counted] += 1
     this.#desk.callBytes += bytes
     try {
-      return await this.#carryOut(request)
+      return await this.#carryOut(request, room)
     } catch (thrown) {
       if (thrown instanceof AnswerLostError) throw thrown
       return refusalOf(thrown)
@@ -65,15 +67,15 @@ export class KvSession {
     return busy(what)
   }
 
-  async #carryOut(request: KvRequest): Promise<KvAnswer> {
+  async #carryOut(request: KvRequest, room: Room | undefined): Promise<KvAnswer> {
     const { kv, status } = this.#desk.parts
     switch (request.kind) {
       case 'begin':
         return this.#desk.begin(this, request.ticket) ?? { kind: 'done' }
       case 'work':
-        return this.#work(request.txid, request.statement)
+        return this.#work(request.txid, request.statement, room)
       case 'alone':
-        return this.#alone(request.txid, request.statement)
+        return this.#alone(request.txid, request.statement, room)
       case 'commit':
         return this.#owns(request.txid) ? this.#commit(request.txid) : this.#notHere(request.txid)
       case 'abort':
@@ -95,10 +97,10 @@ export class KvSession {
     return notHere(txid, this.#desk.reasonOf(txid)?.message)
   }
 
-  async #work(txid: Txid, statement: KvStatement): Promise<KvAnswer> {
+  async #work(txid: Txid, statement: KvStatement, room: Room | undefined): Promise<KvAnswer> {
     const work = this.#desk.open(txid)
     if (work?.session !== this) return this.#notHere(txid)
-    return this.#desk.inOrder(work, () => carryOut(work.branch, statement))
+    return this.#desk.inOrder(work, () => carryOut(work.branch, statement, room))
   }
 
   #abort(txid: Txid): KvAnswer {
@@ -121,15 +123,15 @@ export class KvSession {
     return ended.kind === 'done' ? ended : refusalOfVote(ended)
   }
 
-  async #alone(txid: Txid, statement: KvStatement): Promise<KvAnswer> {
+  async #alone(txid: Txid, statement: KvStatement, room: Room | undefined): Promise<KvAnswer> {
     const { kv } = this.#desk.parts
-    if (statement.kind === 'get') return { kind: 'value', value: await kv.get(statement.key) }
-    if (statement.kind === 'scan') return { kind: 'page', ...(await kv.scan(pageOf(statement))) }
+    if (statement.kind === 'get') return { kind: 'value', value: await kv.get(statement.key, room) }
+    if (statement.kind === 'scan') return { kind: 'page', ...(await kv.scan(pageOf(statement), room)) }
     const refused = this.#desk.beginAlone(this, txid)
     const work = this.#desk.open(txid)
     if (refused !== undefined || work === undefined) return refused ?? this.#notHere(txid)
     try {
-      const answer = await carryOut(work.branch, statement)
+      const answer = await carryOut(work.branch, statement, room)
       // Unlike in a branch, to find something else is an answer here, and nothing is left to vote on.
       if (answer.kind === 'flag' && !answer.flag) return answer
       const ended = await this.#commit(txid)
@@ -140,12 +142,12 @@ export class KvSession {
   }
 }
 
-async function carryOut(branch: KvBranch, statement: KvStatement): Promise<KvAnswer> {
+async function carryOut(branch: KvBranch, statement: KvStatement, room: Room | undefined): Promise<KvAnswer> {
   switch (statement.kind) {
     case 'get':
-      return { kind: 'value', value: await branch.get(statement.key) }
+      return { kind: 'value', value: await branch.get(statement.key, room) }
     case 'scan':
-      return { kind: 'page', ...(await branch.scan(pageOf(statement))) }
+      return { kind: 'page', ...(await branch.scan(pageOf(statement), room)) }
     case 'put':
       await branch.put(statement.key, statement.value)
       return { kind: 'done' }
