@@ -52,7 +52,30 @@ test('two keys of one transaction do not get the same value', () => {
   expect(reasonOf(writes)).toBe('unique')
 })
 
-const value = fc.option(fc.constantFrom<KvValue>('a', 'b', 1, Buffer.from('a')), { nil: undefined })
+test('a rule that is there twice refuses what it refuses once', () => {
+  const of = (values: readonly string[]): string | undefined => {
+    const writes = values.map((after, index) => ({ key: `mail/${index}`, before: undefined, after }))
+    return findViolation([MAIL, MAIL], { writes, expectations: [] }, () => undefined)?.reason
+  }
+  expect([of(['a', 'b']), of(['a', 'a'])]).toEqual([undefined, 'unique'])
+})
+
+test('a transaction of many unique values looks at each of them a few times, however many there are', () => {
+  let looks = 0
+  class Watched extends Uint8Array {
+    override get length(): number {
+      looks += 1
+      return this.byteLength
+    }
+  }
+  const writes = Array.from({ length: 1_000 }, (_, index) => {
+    return { key: `mail/${index}`, before: undefined, after: new Watched([index >> 8, index & 255]) }
+  })
+  expect(reasonOf(writes)).toBeUndefined()
+  expect(looks).toBeLessThan(20 * writes.length)
+})
+
+const value = fc.option(fc.constantFrom<KvValue>('a', 'b', 1, '1', 0, -0, Buffer.from('a')), { nil: undefined })
 const key = fc.constantFrom('mail/1', 'mail/2', 'mail/3', 'else/1')
 
 test('over any transactions, the unique rule refuses exactly those that leave a value twice, and its index tells all', () => {

@@ -1,4 +1,4 @@
-import { describe, type KvValue, sameValue } from './value.ts'
+import { describe, type KvValue, sameValue, valueText } from './value.ts'
 
 /** What must be true of all keys that begin with `prefix`, after each transaction. */
 export type Rule =
@@ -92,12 +92,16 @@ function belowZero(rules: readonly Rule[], writes: readonly Write[]): Violation 
 function notUnique(rules: readonly Rule[], writes: readonly Write[], ownerOf: OwnerOf): Violation | undefined {
   const written = new Map(writes.map((write) => [write.key, write]))
   const { added } = uniqueChanges(rules, writes)
-  for (const [index, { prefix, value, key }] of added.entries()) {
-    const twin = added.slice(0, index).find((other) => other.prefix === prefix && sameValue(other.value, value))
+  const keyOf = new Map<string, string>()
+  for (const { prefix, value, key } of added) {
+    // No prefix has a zero in it, so no two entries share a name.
+    const name = `${prefix}\0${valueText(value)}`
     const owner = ownerOf(prefix, value)
     // An owner that this transaction writes gives the value up, or is found as a twin.
-    const other = twin?.key ?? (owner === undefined || written.has(owner) ? undefined : owner)
-    if (other === undefined) continue
+    const other = keyOf.get(name) ?? (owner === undefined || written.has(owner) ? undefined : owner)
+    keyOf.set(name, key)
+    // Two rules may be of the same prefix.
+    if (other === undefined || other === key) continue
     const message = `${key} would hold ${describe(value)}, which ${other} holds already`
     return { reason: 'unique', key, message }
   }

@@ -7,6 +7,13 @@ export function sameValue(a: KvValue | undefined, b: KvValue | undefined): boole
   return a.length === b.length && a.every((byte, index) => byte === b[index])
 }
 
+/** A text of a value: the same for the same values, and only for them. */
+export function valueText(value: KvValue): string {
+  if (value instanceof Uint8Array) return `b${Buffer.from(value).toString('latin1')}`
+  // 0 and -0 are the same.
+  return typeof value === 'number' ? `n${value === 0 ? 0 : value}` : `t${value}`
+}
+
 /** A value in a message: short, and never more than a line. */
 export function describe(value: KvValue | undefined): string {
   if (value === undefined) return 'nothing'
