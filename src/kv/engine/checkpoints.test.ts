@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { makeTxid, parseBranchId, parseClusterId, parseNodeId } from '../../base/index.ts'
+import { makeTxid, parseBranchId, parseClusterId, parseNodeId, parseTxid, txidTimeMs } from '../../base/index.ts'
 import { MemoryDisk, type Position, Wal } from '../../wal/index.ts'
 import { keySpan } from '../locks/index.ts'
 import { TXIDS, txidOf } from '../locks/txids.support.ts'
@@ -98,6 +98,33 @@ test('aborted work takes room in the log, too, and is removed from it', async ()
   }
   await settle()
   expect(kv.logBytesOnDisk).toBeLessThan(20 * 8192)
+})
+
+test.each<[string, (kv: KvParticipant, txid: string) => unknown]>([
+  ['a rollback', (kv, txid) => kv.begin(txid) && kv.rollBack(txid, 'was rolled back')],
+  ['an abort', (kv, txid) => kv.begin(txid) && kv.abort(txid)],
+  ['an abort of what was never here', (kv, txid) => kv.abort(txid)],
+  ['a settled question', (kv, txid) => kv.settle(txid)],
+  ['a commit of what was never here', (kv, txid) => kv.commitOnePhase(txid)],
+  ['a watermark', (kv, txid) => kv.forgetBefore(txidTimeMs(parseTxid(txid)))],
+])('%s takes room, too: it is stored like all else, and removed from the log', async (_, end) => {
+  const disk = new MemoryDisk()
+  const store = await DiskStore.open(disk)
+  let stored = 0
+  const write = store.write.bind(store)
+  store.write = async (change) => {
+    const effects = [...change.effects]
+    stored += effects.length
+    await write({ ...change, effects })
+  }
+  const { kv } = await openOn(disk, { store, checkpointBytes: 4_000 })
+  for (let age = 0; age < 600; age++) {
+    await end(kv, txidOf(age))
+    if (age % 50 === 0) await settle()
+  }
+  await settle()
+  expect(kv.logBytesOnDisk).toBeLessThanOrEqual(5 * 8192)
+  expect(stored).toBeGreaterThan(5)
 })
 
 test('outcomes are kept over checkpoints and starts, until they are forgotten', async () => {

@@ -18,10 +18,11 @@ export class Checkpoints {
     this.#log = log
     this.#bytes = bytes
     this.#onFailure = onFailure
+    log.onAppended = () => this.#consider()
   }
 
   /** Something was appended. */
-  consider(): void {
+  #consider(): void {
     const { data, appendedBytes } = this.#log
     if (this.#running !== undefined) return
     if (data.bytes >= this.#bytes || appendedBytes >= this.#bytes * LOG_MAX) this.now().catch(() => undefined)

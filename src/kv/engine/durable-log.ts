@@ -20,6 +20,8 @@ export class DurableLog {
   readonly state: KvState
   readonly data: Data
   readonly #uniquePrefixes: readonly string[]
+  /** Called after every `append`: the one place that sees how log and memory grow. */
+  onAppended: (() => void) | undefined
   readonly #waiting = new Set<(error: Error) => void>()
   #wal: Wal | undefined
   #appendedBytes = 0
@@ -64,7 +66,9 @@ export class DurableLog {
 
   /** Appends records and applies them; resolves when they are on disk. @throws WalFailedError, WalClosedError by the promise */
   append(...records: readonly KvRecord[]): Promise<void> {
-    return this.#appended(records).durable
+    const { positions, durable } = this.#appended(records)
+    if (positions.length > 0) this.onAppended?.()
+    return durable
   }
 
   /** Resolves when all that was appended is on disk. */

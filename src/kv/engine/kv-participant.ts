@@ -119,9 +119,7 @@ export class KvParticipant {
     this.#checkUsable()
     const known = this.#voting.known(id)
     if (known !== undefined) return known
-    const vote = this.#voting.vote(id)
-    this.#checkpoints.consider()
-    return vote
+    return this.#voting.vote(id)
   }
 
   /**
@@ -144,7 +142,6 @@ export class KvParticipant {
     await this.#log.append({ kind: 'prepared', row: judged.row }, { kind: 'committed', txid: id })
     // Not before: nobody else has this decision on disk, so nobody may have seen what a crash would undo.
     this.#branches.release(id, 'is committed')
-    this.#checkpoints.consider()
     return { kind: 'done' }
   }
 
@@ -290,7 +287,6 @@ export class KvParticipant {
     // The decision is on disk at the coordinators, so others may see the effects before they are on this disk: after a
     // crash they are in doubt again, behind their locks, and whoever has seen them follows behind in the log.
     this.#branches.release(txid, 'is committed')
-    this.#checkpoints.consider()
     await durable
     return { kind: 'done' }
   }
