@@ -1,16 +1,11 @@
 import { type BranchId, type Txid, toError } from '../../base/index.ts'
-import {
-  type Expectation,
-  type KvValue,
-  type Proposal,
-  type Rule,
-  sameValue,
-  type Write,
-} from '../constraints/index.ts'
+import { type Expectation, type KvValue, type Proposal, sameValue, type Write } from '../constraints/index.ts'
 import { keySpan, type LockMode, OrderedMap, type Span } from '../locks/index.ts'
-import { type Data, merged } from './data.ts'
+import type { BranchHost } from './branch-host.ts'
+import { merged } from './data.ts'
 import { KvBranchEndedError, KvBranchTooLargeError, KvInvalidError } from './errors.ts'
 import { dataKey, dataSpan, type Range, uniqueKey, userKey } from './keys.ts'
+import { effectBytes, LOCK_BYTES } from './row-size.ts'
 import { decodeValue, encodeValue } from './values.ts'
 
 /** What a scan gives at once when it is not told, and at most. */
@@ -31,16 +26,6 @@ export interface ScanResult {
   readonly next: string | undefined
 }
 
-/** What a branch needs of the participant that it belongs to. */
-export interface BranchHost {
-  readonly data: Data
-  readonly rules: readonly Rule[]
-  readonly branchBytesMax: number
-  lock(span: Span, mode: LockMode): Promise<void>
-  /** An error came up in the branch: it can only abort, so its locks go at once. */
-  poison(error: Error): void
-}
-
 /**
  * One transaction's work at this participant. Reads lock what they read, writes what they write, until the end; so what was
  * read once stays as it is. Writes are kept here until PREPARE, and nobody else sees them before the commit.
@@ -52,8 +37,10 @@ export class KvBranch {
   readonly branch: BranchId
   readonly #host: BranchHost
   /** By stored key; undefined removes. */
-  readonly #writes = new OrderedMap<Buffer | undefined>()
-  readonly #expectations: Expectation[] = []
+  #writes = new OrderedMap<Buffer | undefined>()
+  /** The first that was not met: it decides. */
+  #unmet: Expectation | undefined
+  /** What its writes take in the log. */
   #bytes = 0
   #busy = 0
   #ended: string | undefined
@@ -134,8 +121,10 @@ export class KvBranch {
       const bytes = value === undefined ? undefined : encodeValue(value)
       await this.#lock(keySpan(stored), 'exclusive')
       const found = this.#visible(stored)
-      this.#expectations.push({ key, expected, found })
-      if (!sameValue(expected, found)) return false
+      if (!sameValue(expected, found)) {
+        this.#unmet ??= { key, expected, found }
+        return false
+      }
       await this.#write(stored, bytes)
       return true
     })
@@ -147,7 +136,7 @@ export class KvBranch {
       const before = this.#host.data.get(stored)
       return { key: userKey(stored), before: decoded(before), after: decoded(after) }
     })
-    return { writes, expectations: this.#expectations }
+    return { writes, expectations: this.#unmet === undefined ? [] : [this.#unmet] }
   }
 
   /** By stored key. @internal */
@@ -159,14 +148,32 @@ export class KvBranch {
   end(what: string, poisonedBy?: Error): void {
     this.#ended ??= what
     this.#poisonedBy ??= poisonedBy
+    // It may be here for a while, until it is asked for its vote.
+    if (poisonedBy !== undefined) this.#writes = new OrderedMap()
   }
 
   async #write(stored: string, value: Buffer | undefined): Promise<void> {
     await this.#lock(keySpan(stored), 'exclusive')
     for (const entry of this.#indexEntries(stored, value)) await this.#lock(keySpan(entry), 'exclusive')
-    this.#bytes += stored.length + (value?.length ?? 0)
-    if (this.#bytes > this.#host.branchBytesMax) throw new KvBranchTooLargeError(this.txid, this.#host.branchBytesMax)
+    if (this.#writes.has(stored)) this.#bytes -= this.#bytesOf(stored, this.#writes.get(stored))
+    this.#bytes += this.#bytesOf(stored, value)
+    this.#checkSize()
     this.#writes.set(stored, value)
+    this.#host.wrote(this.#bytes)
+  }
+
+  /** What a write takes in the log: its own effect, and those on unique indexes. */
+  #bytesOf(stored: string, value: Buffer | undefined): number {
+    const entries = this.#indexEntries(stored, value)
+    return entries.reduce((sum, entry) => sum + effectBytes(entry, stored.length), effectBytes(stored, value?.length))
+  }
+
+  /** A vote must fit into the log, with its locks. Found out here, before there is too much in memory and to be judged. */
+  #checkSize(): void {
+    const { branchBytesMax } = this.#host
+    const { locks, bytes } = this.#host.lockSize()
+    if (this.#bytes + bytes + locks * LOCK_BYTES <= branchBytesMax) return
+    throw new KvBranchTooLargeError(this.txid, branchBytesMax)
   }
 
   /** The entries of unique indexes that this write would change: they are locked like keys. */
@@ -197,6 +204,7 @@ export class KvBranch {
   async #lock(span: Span, mode: LockMode): Promise<void> {
     await this.#host.lock(span, mode)
     this.#checkOpen()
+    this.#checkSize()
   }
 
   async #enter(room: () => Promise<void>): Promise<void> {

@@ -55,13 +55,13 @@ export class KvInvalidError extends ConcordatError {
   readonly code = 'KV_INVALID'
 }
 
-/** The branch would write more than one transaction may. */
+/** The branch would write or lock more than one transaction may. */
 export class KvBranchTooLargeError extends ConcordatError {
   readonly code = 'KV_BRANCH_TOO_LARGE'
 
   constructor(txid: Txid, bytesMax: number) {
     super(
-      `${txid} was rolled back: its writes take more than ${bytesMax} bytes. Nothing of it happened. Split the work, or ` +
+      `${txid} was rolled back: its writes and locks take more than ${bytesMax} bytes. Nothing of it happened. Split the work, or ` +
         'raise branchBytesMax.',
     )
   }

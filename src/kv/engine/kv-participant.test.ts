@@ -232,6 +232,59 @@ test('keys, values and limits that cannot be are refused, and say so', async () 
   expect(kv.transactions).toBe(0)
 })
 
+test('locks count for a branch’s size, each of them once: a reader of too many keys is refused, and lets go', async () => {
+  const { kv } = await fresh({ branchBytesMax: 2000 })
+  const often = kv.begin(T0)
+  for (let index = 0; index < 200; index++) await often.get('k')
+  for (let index = 0; index < 200; index++) await often.add('k', 1)
+  expect(await kv.prepare(T0)).toEqual({ kind: 'commit' })
+  const reader = kv.begin(T1)
+  let read = 0
+  const reading = async (): Promise<void> => {
+    for (; read < 100_000; read++) await reader.get(`key/${read}`)
+  }
+  await expect(reading()).rejects.toMatchObject({ code: 'KV_BRANCH_TOO_LARGE' })
+  expect(read).toBeGreaterThan(40)
+  expect(kv.transactions).toBe(1)
+})
+
+test('what all branches hold in memory is bounded; what ends makes room, and what is in doubt keeps it', async () => {
+  const sizes = { branchBytesMax: 4_000, openBytesMax: 14_000 }
+  const { kv, disk } = await fresh(sizes)
+  const value = 'x'.repeat(2_500)
+  for (const txid of [T0, T1, T2]) await kv.begin(txid).put(`a/${txid}`, value)
+  const busy = { code: 'KV_BUSY', retryable: true }
+  await kv.begin(T3).put('b', value)
+  await expect(kv.begin(TXIDS[4]!).put('c', 1)).rejects.toMatchObject(busy)
+  await expect(kv.get('d')).rejects.toMatchObject(busy)
+  expect(kv.rollBack(T3, 'was rolled back')).toBe(true)
+  expect(await kv.get('d')).toBeUndefined()
+  const last = kv.begin(TXIDS[5]!)
+  await last.put('b', value)
+  for (const txid of [T0, T1, T2]) expect(await kv.prepare(txid)).toEqual({ kind: 'commit' })
+  await expect(kv.get('d')).rejects.toMatchObject(busy)
+  await kv.commit(T0)
+  expect(await kv.get('d')).toBeUndefined()
+  expect(await kv.commitOnePhase(last.txid)).toEqual(DONE)
+
+  const again = (await restarted(disk, { ...sizes, openBytesMax: 4_000 })).kv
+  await expect(again.get('d')).rejects.toMatchObject(busy)
+  await again.abort(T1)
+  expect(await again.get('d')).toBeUndefined()
+  expect(await again.commit(T2)).toEqual(DONE)
+})
+
+test('a branch that an error ended holds nothing in memory, though its PREPARE is still to come', async () => {
+  const { kv } = await fresh({ openBytesMax: 4_000 })
+  for (const txid of [T0, T1, T2, T3]) {
+    const branch = kv.begin(txid)
+    await branch.put('a', 'x'.repeat(1_800))
+    await expect(branch.put('', 1)).rejects.toMatchObject({ code: 'KV_INVALID' })
+  }
+  expect(await kv.get('a')).toBeUndefined()
+  expect(await kv.prepare(T0)).toMatchObject({ kind: 'abort', reason: 'poisoned' })
+})
+
 test('a call that nobody awaited at PREPARE makes the branch vote abort', async () => {
   const { kv } = await fresh()
   await kv.begin(T0).put('a', 1)

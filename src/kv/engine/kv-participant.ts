@@ -41,13 +41,13 @@ export class KvParticipant {
   #closing: Promise<void> | undefined
 
   private constructor(log: DurableLog, options: KvOptions, onFailure: (error: Error) => void) {
-    const { lockTimeoutMs, branchBytesMax, checkpointBytes } = limitsOf(options)
+    const { lockTimeoutMs, branchBytesMax, openBytesMax, checkpointBytes } = limitsOf(options)
     const { clock = systemClock, random = () => randomBytes(16) } = options
     const rules = rulesOf(options)
     this.#log = log
     this.#clock = clock
     this.#random = random
-    this.#branches = new OpenBranches({ data: log.data, rules, branchBytesMax, lockTimeoutMs, clock })
+    this.#branches = new OpenBranches({ data: log.data, rules, branchBytesMax, openBytesMax, lockTimeoutMs, clock })
     this.#voting = new Voting({ log, branches: this.#branches, rules, branchBytesMax, clock })
     this.#checkpoints = new Checkpoints(log, checkpointBytes, onFailure)
   }

@@ -1,5 +1,13 @@
 import { assert, type Clock, type ConcordatError, type Timer, type Txid } from '../../base/index.ts'
-import { type HeldLock, type LockEffect, LockManager, type LockMode, type Span, WaitForGraph } from '../locks/index.ts'
+import {
+  type HeldLock,
+  type LockEffect,
+  LockManager,
+  type LockMode,
+  type LockSize,
+  type Span,
+  WaitForGraph,
+} from '../locks/index.ts'
 import { KvDeadlockError, KvLockTimeoutError } from './errors.ts'
 
 export interface LockDeskOptions {
@@ -63,6 +71,16 @@ export class LockDesk {
 
   locksOf(owner: Txid): HeldLock[] {
     return this.#locks.locksOf(owner)
+  }
+
+  /** See LockManager. */
+  sizeOf(owner: Txid): LockSize {
+    return this.#locks.sizeOf(owner)
+  }
+
+  /** What all transactions have locked. */
+  get size(): LockSize {
+    return this.#locks.size
   }
 
   waitersFor(owner: Txid): Txid[] {

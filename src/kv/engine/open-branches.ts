@@ -2,14 +2,19 @@ import { assert, type Clock, parseBranchId, type Txid } from '../../base/index.t
 import type { Rule } from '../constraints/index.ts'
 import { KvBranch } from './branch.ts'
 import type { Data } from './data.ts'
-import { KvBranchEndedError, KvLogMalformedError } from './errors.ts'
+import { KvBranchEndedError, KvBusyError, KvLogMalformedError } from './errors.ts'
 import { LockDesk } from './lock-desk.ts'
 import type { PreparedRow } from './records.ts'
+import { effectBytes } from './row-size.ts'
+
+/** What a lock takes in memory beside its span, about: measured 0.7 KiB. */
+const LOCK_MEMORY_BYTES = 1024
 
 export interface OpenBranchesOptions {
   readonly data: Data
   readonly rules: readonly Rule[]
   readonly branchBytesMax: number
+  readonly openBytesMax: number
   readonly lockTimeoutMs: number
   readonly clock: Clock
 }
@@ -19,6 +24,9 @@ export class OpenBranches {
   readonly locks: LockDesk
   readonly #options: OpenBranchesOptions
   readonly #branches = new Map<Txid, KvBranch>()
+  /** Bytes of what they write, also of those that have voted, until their end. */
+  readonly #written = new Map<Txid, number>()
+  #writtenBytes = 0
 
   constructor(options: OpenBranchesOptions) {
     this.#options = options
@@ -29,8 +37,15 @@ export class OpenBranches {
         const branch = this.#branches.get(txid)
         assert(branch !== undefined, 'P4: who has voted waits for nobody, so it is never a victim')
         branch.end('was rolled back', error)
+        this.#wrote(txid, 0)
       },
     })
+  }
+
+  /** Memory that all transactions take with writes and locks, about. */
+  get bytes(): number {
+    const { locks, bytes } = this.locks.size
+    return this.#writtenBytes + bytes + locks * LOCK_MEMORY_BYTES
   }
 
   /**
@@ -38,7 +53,11 @@ export class OpenBranches {
    * @throws KvLogMalformedError when they exclude each other
    */
   takeBack(rows: Iterable<PreparedRow>): void {
-    for (const { txid, locks } of rows) {
+    for (const { txid, locks, effects } of rows) {
+      this.#wrote(
+        txid,
+        effects.reduce((sum, { key, value }) => sum + effectBytes(key, value?.length), 0),
+      )
       for (const lock of locks) {
         const holder = this.locks.restore(txid, lock)
         if (holder === undefined) continue
@@ -57,10 +76,16 @@ export class OpenBranches {
       data,
       rules,
       branchBytesMax,
-      lock: (span, mode) => this.locks.take(txid, span, mode),
+      lock: (span, mode) => {
+        this.#checkRoom()
+        return this.locks.take(txid, span, mode)
+      },
+      lockSize: () => this.locks.sizeOf(txid),
+      wrote: (bytes) => this.#wrote(txid, bytes),
       poison: (cause) => {
         // It stays here, poisoned, so that its PREPARE is told why.
         branch.end('was rolled back', cause)
+        this.#wrote(txid, 0)
         this.locks.release(txid, new KvBranchEndedError(txid, 'was rolled back', { cause }))
       },
     })
@@ -89,6 +114,19 @@ export class OpenBranches {
 
   /** The locks of a branch that had voted. */
   release(txid: Txid, what: string): void {
+    this.#wrote(txid, 0)
     this.locks.release(txid, new KvBranchEndedError(txid, what))
+  }
+
+  #checkRoom(): void {
+    const { openBytesMax } = this.#options
+    if (this.bytes > openBytesMax) throw new KvBusyError(`its transactions take ${openBytesMax} bytes of memory`)
+  }
+
+  /** What a transaction writes comes to so many bytes now. */
+  #wrote(txid: Txid, bytes: number): void {
+    this.#writtenBytes += bytes - (this.#written.get(txid) ?? 0)
+    if (bytes === 0) this.#written.delete(txid)
+    else this.#written.set(txid, bytes)
   }
 }

@@ -16,6 +16,11 @@ export interface KvOptions {
   readonly lockTimeoutMs?: number
   /** What one transaction may write, in bytes, with its locks. Default 4 MiB. */
   readonly branchBytesMax?: number
+  /**
+   * Memory that all transactions together may take with their writes and locks, those in doubt included, in bytes, about;
+   * beyond it work is refused. Default 256 MiB.
+   */
+  readonly openBytesMax?: number
   /** Committed bytes that are kept in memory before the data is written. Default 8 MiB; at most four times as much. */
   readonly checkpointBytes?: number
   /** Size of the log's files. Default 16 MiB. */
@@ -41,12 +46,14 @@ export interface KvOptions {
 export function limitsOf(options: KvOptions): {
   readonly lockTimeoutMs: number
   readonly branchBytesMax: number
+  readonly openBytesMax: number
   readonly checkpointBytes: number
   readonly segmentBytesMax: number
 } {
   const limits = {
     lockTimeoutMs: options.lockTimeoutMs ?? 10_000,
     branchBytesMax: options.branchBytesMax ?? 4 * 1024 * 1024,
+    openBytesMax: options.openBytesMax ?? 256 * 1024 * 1024,
     checkpointBytes: options.checkpointBytes ?? 8 * 1024 * 1024,
     segmentBytesMax: options.segmentBytesMax ?? 16 * 1024 * 1024,
   }
@@ -58,6 +65,11 @@ export function limitsOf(options: KvOptions): {
     const largest = limits.segmentBytesMax / 2
     throw new KvInvalidError(
       `branchBytesMax is ${limits.branchBytesMax}; at most half of segmentBytesMax fit: ${largest}`,
+    )
+  }
+  if (limits.openBytesMax < limits.branchBytesMax) {
+    throw new KvInvalidError(
+      `openBytesMax is ${limits.openBytesMax}; one branch may take ${limits.branchBytesMax} of it`,
     )
   }
   return limits

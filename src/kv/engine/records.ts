@@ -152,14 +152,6 @@ function readRecord(type: number, reader: ByteReader): KvRecord {
   }
 }
 
-/** What a row takes in the log, in bytes, at most. */
-export function rowBytes({ locks, effects }: PreparedRow): number {
-  let bytes = 40
-  for (const { span } of locks) bytes += 6 + span.from.length + (span.to?.length ?? 0)
-  for (const { key, value } of effects) bytes += 7 + key.length + (value?.length ?? 0)
-  return bytes
-}
-
 /** The word for a number of `Refusal`. @throws CodecError */
 export function refusalOf(number: number): RefusalReason {
   const found = Object.entries(Refusal).find(([, value]) => value === number)

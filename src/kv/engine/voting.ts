@@ -3,7 +3,8 @@ import type { Rule } from '../constraints/index.ts'
 import type { DurableLog } from './durable-log.ts'
 import { judge } from './judge.ts'
 import type { OpenBranches } from './open-branches.ts'
-import { type PreparedRow, type RefusalReason, rowBytes } from './records.ts'
+import type { PreparedRow, RefusalReason } from './records.ts'
+import { rowBytes } from './row-size.ts'
 import { type AbortVote, abortVote, type KvVote, voteAfter } from './vote.ts'
 
 /** Read-only votes that are remembered, so that a repeated PREPARE gets the same answer. */

@@ -1,4 +1,5 @@
-export { type HeldLock, type LockEffect, LockManager, type LockMode } from './lock-manager.ts'
+export { type LockEffect, LockManager } from './lock-manager.ts'
+export type { HeldLock, LockMode, LockSize } from './lock-request.ts'
 export { OrderedMap } from './ordered-map.ts'
-export { keySpan, rangeSpan, type Span } from './span.ts'
+export { keySpan, rangeSpan, type Span, spanBytes } from './span.ts'
 export { type Deadlock, WaitForGraph } from './wait-for-graph.ts'

@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest'
-import { type LockEffect, LockManager, type LockMode } from './lock-manager.ts'
+import { type LockEffect, LockManager } from './lock-manager.ts'
+import type { LockMode } from './lock-request.ts'
 import { keySpan, rangeSpan, type Span } from './span.ts'
 import { TXIDS } from './txids.support.ts'
 

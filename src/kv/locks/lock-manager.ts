@@ -1,13 +1,15 @@
 import { assert, type Txid } from '../../base/index.ts'
-import { covers, overlap, type Span, SpanIndex } from './span.ts'
-
-export type LockMode = 'shared' | 'exclusive'
-
-/** A lock as it is written down with a prepared branch, and taken back from there. */
-export interface HeldLock {
-  readonly span: Span
-  readonly mode: LockMode
-}
+import { checkLocks } from './lock-invariants.ts'
+import {
+  conflict,
+  type HeldLock,
+  inOrder,
+  type LockMode,
+  type LockSize,
+  type Owner,
+  type Request,
+} from './lock-request.ts'
+import { covers, type Span, SpanIndex, spanBytes } from './span.ts'
 
 /** What follows from an event. */
 export type LockEffect =
@@ -15,24 +17,6 @@ export type LockEffect =
   | { readonly kind: 'granted'; readonly request: number; readonly owner: Txid }
   /** The request waits for `by`; told again when there is one more to wait for, with the new one only. */
   | { readonly kind: 'blocked'; readonly request: number; readonly owner: Txid; readonly by: readonly Txid[] }
-
-interface Request extends HeldLock {
-  readonly id: number
-  readonly owner: Txid
-  /** Counts all requests: their order is this one's. */
-  readonly order: number
-  /** The requests before this one that conflict with it, and still wait. It never overtakes them. */
-  readonly ahead: Set<Request>
-  /** The requests that have this one ahead. */
-  readonly behind: Set<Request>
-  /** Whom it waits for: owners of conflicting locks, and of those ahead. */
-  readonly blockers: Set<Txid>
-}
-
-interface Owner {
-  readonly held: Set<Request>
-  readonly waiting: Set<Request>
-}
 
 /**
  * Strict two-phase locking: locks are taken one by one and released all at once, at the transaction's end.
@@ -48,6 +32,7 @@ interface Owner {
  * 2. Whoever waits has a reason: a conflicting lock of another owner, or a conflicting request ahead.
  * 3. `blockers` are exactly the owners that are those reasons.
  * 4. A request ahead came before.
+ * 5. The sizes are those of the locks.
  *
  * Requests are numbered by the caller, who uses each number once.
  *
@@ -61,6 +46,8 @@ export class LockManager {
   readonly #waiting = new SpanIndex<Request>()
   readonly #owners = new Map<Txid, Owner>()
   #requests = 0
+  #locks = 0
+  #bytes = 0
 
   /** Asks for a lock. The answer is one effect about this request; or several, when others now wait for it too. */
   request(id: number, owner: Txid, span: Span, mode: LockMode): LockEffect[] {
@@ -95,6 +82,8 @@ export class LockManager {
         freed.add(other)
       }
     }
+    this.#locks -= owner.held.size
+    this.#bytes -= owner.bytes
     for (const lock of owner.held) {
       this.#held.remove(lock)
       for (const request of this.#waiting.overlapping(lock.span)) freed.add(request)
@@ -121,6 +110,17 @@ export class LockManager {
     return [...(this.#owners.get(owner)?.held ?? [])].map(({ span, mode }) => ({ span, mode }))
   }
 
+  /** What a transaction has locked. */
+  sizeOf(owner: Txid): LockSize {
+    const { held, bytes } = this.#owners.get(owner) ?? NOTHING
+    return { locks: held.size, bytes }
+  }
+
+  /** What all have locked. */
+  get size(): LockSize {
+    return { locks: this.#locks, bytes: this.#bytes }
+  }
+
   /** The transactions that wait for this one, directly. */
   waitersFor(owner: Txid): Txid[] {
     const waiters = [...this.#owners].filter(([, { waiting }]) => [...waiting].some((each) => each.blockers.has(owner)))
@@ -134,23 +134,7 @@ export class LockManager {
 
   /** Checks every invariant, slowly: for tests. @throws InvariantError */
   validate(): void {
-    const all = [...this.#owners.values()]
-    const held = all.flatMap((owner) => [...owner.held])
-    const waiting = all.flatMap((owner) => [...owner.waiting])
-    for (const [index, lock] of held.entries()) {
-      for (const other of held.slice(index + 1)) assert(!conflict(lock, other), 'no two locks conflict')
-    }
-    for (const request of waiting) {
-      const reasons = new Set(held.filter((lock) => conflict(lock, request)).map(({ owner }) => owner))
-      for (const other of request.ahead) {
-        assert(waiting.includes(other) && other.order < request.order, 'a request ahead came before, and waits')
-        assert(conflict(other, request), 'only what conflicts is ahead')
-        reasons.add(other.owner)
-      }
-      assert(reasons.size > 0, 'who waits has a reason')
-      const same = reasons.size === request.blockers.size && [...reasons].every((owner) => request.blockers.has(owner))
-      assert(same, 'the blockers are the reasons')
-    }
+    checkLocks([...this.#owners.values()], this.size)
   }
 
   #newRequest(id: number, owner: Txid, span: Span, mode: LockMode): Request {
@@ -200,16 +184,18 @@ export class LockManager {
 
   #grant(lock: Request): LockEffect[] {
     const effects: LockEffect[] = [{ kind: 'granted', request: lock.id, owner: lock.owner }]
-    const { held } = this.#ownerOf(lock.owner)
+    const owner = this.#ownerOf(lock.owner)
     // What the new lock makes superfluous is dropped: the shared lock after an upgrade, the keys after their range.
     for (const own of this.#held.overlapping(lock.span)) {
       if (own.owner !== lock.owner || !covers(lock.span, own.span)) continue
       if (lock.mode === 'shared' && own.mode === 'exclusive') continue
       this.#held.remove(own)
-      held.delete(own)
+      owner.held.delete(own)
+      this.#count(owner, own, -1)
     }
     this.#held.add(lock)
-    held.add(lock)
+    owner.held.add(lock)
+    this.#count(owner, lock, 1)
     // Those who were overtaken, and those whom it overtook: only now they wait for this owner.
     const late = this.#waiting.overlapping(lock.span).filter((other) => conflict(lock, other))
     for (const other of late.sort(inOrder)) {
@@ -220,22 +206,21 @@ export class LockManager {
     return effects
   }
 
+  #count(owner: Owner, { span }: HeldLock, sign: 1 | -1): void {
+    const bytes = sign * spanBytes(span)
+    owner.bytes += bytes
+    this.#bytes += bytes
+    this.#locks += sign
+  }
+
   #ownerOf(txid: Txid): Owner {
     let owner = this.#owners.get(txid)
     if (owner === undefined) {
-      owner = { held: new Set(), waiting: new Set() }
+      owner = { bytes: 0, held: new Set(), waiting: new Set() }
       this.#owners.set(txid, owner)
     }
     return owner
   }
 }
 
-function inOrder(a: Request, b: Request): number {
-  return a.order - b.order
-}
-
-type Lock = HeldLock & { readonly owner: Txid }
-
-function conflict(a: Lock, b: Lock): boolean {
-  return a.owner !== b.owner && (a.mode === 'exclusive' || b.mode === 'exclusive') && overlap(a.span, b.span)
-}
+const NOTHING = { held: new Set<Request>(), bytes: 0 } as const

@@ -1,5 +1,5 @@
 import type { Txid } from '../../base/index.ts'
-import type { LockMode } from './lock-manager.ts'
+import type { LockMode } from './lock-request.ts'
 
 /** A lock request over a universe of a few keys, all of which it names. @internal */
 export interface ReferenceRequest {

@@ -21,6 +21,11 @@ export function rangeSpan(from: string, to: string | undefined): Span {
   return { from, to }
 }
 
+/** What its texts take. */
+export function spanBytes({ from, to }: Span): number {
+  return from.length + (to?.length ?? 0)
+}
+
 export function overlap(a: Span, b: Span): boolean {
   return (b.to === undefined || a.from < b.to) && (a.to === undefined || b.from < a.to)
 }

@@ -34,6 +34,7 @@ export const kvConfigSchema = z
       .strictObject({
         lockTimeoutMs: milliseconds.default(10_000),
         branchBytesMax: count.max(8 * 1024 * 1024, 'at most 8 MiB').default(4 * 1024 * 1024),
+        openBytesMax: count.default(256 * 1024 * 1024),
         checkpointBytes: count.default(8 * 1024 * 1024),
         branchesMax: count.default(10_000),
         callsMax: count.default(1_000),

@@ -3,7 +3,8 @@ import { type ConcordatOptions, InvalidOptionsError, type Logger, parseAddress }
 import type { KvOptions, Rule } from '../../kv/index.ts'
 
 /** What one key-value participant may take. */
-export interface KeyValueLimits extends Pick<KvOptions, 'lockTimeoutMs' | 'branchBytesMax' | 'checkpointBytes'> {
+export interface KeyValueLimits
+  extends Pick<KvOptions, 'lockTimeoutMs' | 'branchBytesMax' | 'openBytesMax' | 'checkpointBytes'> {
   /** Branches at work at a time. Default 10,000. */
   readonly branchesMax?: number
   /** Begins and statements of one connection that have no answer yet; never what ends a transaction. Default 1,000. */
@@ -39,7 +40,15 @@ export interface KeyValueParticipantOptions {
 }
 
 const KEYS = ['name', 'coordinators', 'clusterId', 'data', 'listen', 'tls', 'rules', 'limits', 'keepMs', 'logger']
-const LIMITS = ['lockTimeoutMs', 'branchBytesMax', 'checkpointBytes', 'branchesMax', 'callsMax', 'callBytesMax']
+const LIMITS = [
+  'lockTimeoutMs',
+  'branchBytesMax',
+  'openBytesMax',
+  'checkpointBytes',
+  'branchesMax',
+  'callsMax',
+  'callBytesMax',
+]
 
 /** @throws InvalidOptionsError that names the key and what was expected */
 export function checkKeyValueOptions(options: KeyValueParticipantOptions): void {
