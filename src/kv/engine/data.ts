@@ -1,5 +1,6 @@
 import { assert } from '../../base/index.ts'
 import { OrderedMap, type Span } from '../locks/index.ts'
+import { KvStoreFailedError } from './errors.ts'
 import type { Effect } from './records.ts'
 import type { KvStore } from './store.ts'
 
@@ -16,6 +17,8 @@ type Layer = OrderedMap<Buffer | undefined>
  */
 export class Data {
   readonly store: KvStore
+  /** Told when the store can't be read, beside the reader: what is damaged must not go on. */
+  onFailure: ((error: KvStoreFailedError) => void) | undefined
   #newest: Layer = new OrderedMap()
   #frozen: Layer | undefined
   #bytes = 0
@@ -31,14 +34,18 @@ export class Data {
 
   get(key: string): Buffer | undefined {
     for (const layer of [this.#newest, this.#frozen]) if (layer?.has(key)) return layer.get(key)
-    return this.store.get(key)
+    try {
+      return this.store.get(key)
+    } catch (error) {
+      throw this.#failed(error)
+    }
   }
 
   /** Keys and values in order. Nothing may change while it is walked. */
   *entries(span: Span): Generator<readonly [string, Buffer]> {
     const layers = [this.#newest.entries(span.from, span.to)]
     if (this.#frozen !== undefined) layers.push(this.#frozen.entries(span.from, span.to))
-    for (const [key, value] of merged([...layers, this.store.entries(span)])) {
+    for (const [key, value] of merged([...layers, this.#stored(span)])) {
       if (value !== undefined) yield [key, value]
     }
   }
@@ -62,6 +69,19 @@ export class Data {
   /** The store has what stood still. */
   thaw(): void {
     this.#frozen = undefined
+  }
+
+  *#stored(span: Span): Generator<readonly [string, Buffer]> {
+    try {
+      yield* this.store.entries(span)
+    } catch (error) {
+      throw this.#failed(error)
+    }
+  }
+
+  #failed(error: unknown): unknown {
+    if (error instanceof KvStoreFailedError) this.onFailure?.(error)
+    return error
   }
 }
 

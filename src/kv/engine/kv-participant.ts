@@ -45,6 +45,7 @@ export class KvParticipant {
     const { clock = systemClock, random = () => randomBytes(16) } = options
     const rules = rulesOf(options)
     this.#log = log
+    log.data.onFailure = onFailure
     this.#clock = clock
     this.#random = random
     this.#branches = new OpenBranches({ data: log.data, rules, branchBytesMax, openBytesMax, lockTimeoutMs, clock })

@@ -1,11 +1,14 @@
 import { beforeEach, expect, test } from 'vitest'
 import { formatBranchTicket, parseBranchId, parseClusterId, type Txid } from '../../base/index.ts'
-import { fresh, isPending, settle, type TestParticipant } from '../engine/participant.support.ts'
+import { MemoryDisk } from '../../wal/index.ts'
+import { DiskStore } from '../engine/disk-store.support.ts'
+import { KvStoreFailedError } from '../engine/errors.ts'
+import { fresh, isPending, openOn, settle, type TestParticipant } from '../engine/participant.support.ts'
 import { TXIDS, txidOf } from '../locks/txids.support.ts'
 import type { KvAnswer, KvRequest, KvStatement } from '../wire/index.ts'
 import { AnswerRoom } from './answer-room.ts'
 import { KvDesk } from './kv-desk.ts'
-import type { KvSession } from './kv-session.ts'
+import { AnswerLostError, type KvSession } from './kv-session.ts'
 import { KV_PORT_LIMITS, type KvPortLimits } from './options.ts'
 
 const [A, B, C] = TXIDS as [Txid, Txid, Txid]
@@ -174,6 +177,48 @@ test('P7: a reader whose answers nobody takes loses its branch, and with it its 
   expect(await alone).toMatchObject({ kind: 'refused', code: 'KV_BUSY' })
   expect(at.kv.transactions).toBe(0)
   expect(await at.kv.prepare(A)).toMatchObject({ kind: 'abort', reason: 'poisoned' })
+})
+
+/** A participant whose store fails for one key. */
+async function withBadKey(error: Error): Promise<void> {
+  const disk = new MemoryDisk()
+  const store = await DiskStore.open(disk)
+  const read = store.get.bind(store)
+  store.get = (key) => {
+    if (key === 'dbad') throw error
+    return read(key)
+  }
+  at = await openOn(disk, { store })
+  desk = makeDesk()
+  one = desk.enter()
+}
+
+test('P7: a commit that fails before anything is written is an abort, and leaves no lock', async () => {
+  await withBadKey(new Error('no such page'))
+  await begin(one, A)
+  await work(one, A, put('bad', 1))
+  expect(await call(one, { kind: 'commit', txid: A })).toMatchObject({ kind: 'refused', code: 'INTERNAL' })
+  expect([at.kv.transactions, desk.openCount, at.failures]).toEqual([0, 0, []])
+  expect(await call(one, { kind: 'settle', txid: A })).toEqual({ kind: 'outcome', outcome: 'aborted' })
+})
+
+test('a value that does not read back stops the participant, whoever comes upon it', async () => {
+  const damaged = new KvStoreFailedError('the value is damaged')
+  for (const request of [
+    { kind: 'alone', txid: B, statement: get('bad') },
+    { kind: 'commit', txid: A },
+  ] as const) {
+    await withBadKey(damaged)
+    await begin(one, A)
+    await work(one, A, put(request.kind === 'commit' ? 'bad' : 'good', 1))
+    const answer = await call(one, request).catch((error: unknown) => error)
+    if (request.kind === 'commit') expect(answer).toBeInstanceOf(AnswerLostError)
+    else expect(answer).toMatchObject({ code: 'KV_STORE_FAILED' })
+    expect(at.failures).toEqual([damaged])
+    one.end()
+    expect(at.kv.transactions).toBe(0)
+    expect(() => at.kv.begin(C)).toThrow(KvStoreFailedError)
+  }
 })
 
 test('ends of transactions are bounded, too; a commit that is refused rolls its branch back', async () => {

@@ -112,15 +112,15 @@ export class KvSession {
   async #commit(txid: Txid): Promise<KvAnswer> {
     const { kv } = this.#desk.parts
     this.#desk.refuseUnawaited(txid)
-    let ended: Awaited<ReturnType<typeof kv.commitOnePhase>>
     try {
-      ended = await kv.commitOnePhase(txid)
-    } catch (cause) {
-      throw new AnswerLostError('a commit has no answer', { cause })
-    } finally {
+      const ended = await kv.commitOnePhase(txid)
       this.#desk.over(txid)
+      return ended.kind === 'done' ? ended : refusalOfVote(ended)
+    } catch (cause) {
+      // It was still open: nothing was written, and nothing ever will be.
+      if (this.#desk.abort(txid, 'its commit failed')) return refusalOf(cause)
+      throw new AnswerLostError('a commit has no answer', { cause })
     }
-    return ended.kind === 'done' ? ended : refusalOfVote(ended)
   }
 
   async #alone(txid: Txid, statement: KvStatement, room: Room | undefined): Promise<KvAnswer> {

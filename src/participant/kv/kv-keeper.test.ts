@@ -97,6 +97,14 @@ test('a decision that contradicts what is on disk is never carried out nor ackno
   expect(await at.kv.get('a')).toBeUndefined()
 })
 
+test('P7: a commit of a branch that was never asked for its vote is not carried out, and its locks go', async () => {
+  await work(A, 'a')
+  keeper.decide(A, branch, 'commit')
+  await settle()
+  expect([acks.length, errors.length]).toEqual([0, 1])
+  expect([desk.openCount, at.kv.transactions, await at.kv.get('a')]).toEqual([0, 0, undefined])
+})
+
 test('P7: who is in doubt after a restart asks at once, keeps its locks meanwhile, and does what it hears', async () => {
   await work(A, 'a')
   await work(B, 'b')

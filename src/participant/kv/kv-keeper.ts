@@ -84,11 +84,13 @@ export class KvKeeper {
     const { kv, desk, ack, logger } = this.#parts
     if (decision === 'abort') desk.abort(txid, 'its transaction was aborted')
     const settled = await (decision === 'commit' ? kv.commit(txid) : kv.abort(txid))
-    desk.over(txid)
     if (isEnd(settled)) {
+      desk.over(txid)
       this.#inDoubt.delete(txid)
       return ack(txid, [branch])
     }
+    // One that was never asked for its vote is still at work, and nobody else would end it.
+    desk.abort(txid, 'its transaction was decided without its vote')
     logger.error(
       { txid, branch, decision, known: settled.known },
       'a decision contradicts what is known here; it was not carried out',
