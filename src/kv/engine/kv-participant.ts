@@ -127,11 +127,13 @@ export class KvParticipant {
    * Phases one and two at once, for a transaction whose only branch this is: no coordinator needs to know of it.
    *
    * @throws WalFailedError when the log failed: then the outcome is unknown until the next start, and maybe in doubt then
+   * @throws KvTransactionEndedError when it has voted: only the coordinators end it
    */
   async commitOnePhase(txid: string): Promise<{ readonly kind: 'done' } | AbortVote> {
     const id = parseTxid(txid)
     await this.#checkpoints.room()
     this.#checkUsable()
+    if (this.#log.state.inDoubt.has(id)) throw new KvTransactionEndedError(id, 'has voted here')
     const known = await this.#voting.known(id)
     if (known?.kind === 'commit') {
       await this.commit(id)

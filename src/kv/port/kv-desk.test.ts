@@ -120,6 +120,35 @@ test('P4: from its vote on a branch is not the application’s: neither its end 
   expect(await at.kv.commit(A)).toEqual(done)
 })
 
+test('P4: while its vote is being written a branch is the coordinators’ already', async () => {
+  let held: (() => void)[] | undefined
+  const delayWrite = (complete: () => void): void => {
+    if (held === undefined) queueMicrotask(complete)
+    else held.push(complete)
+  }
+  for (const end of ['commit', 'abort'] as const) {
+    held = undefined
+    at = await fresh({}, { delayWrite })
+    desk = makeDesk()
+    one = desk.enter()
+    await begin(one, A)
+    await work(one, A, put('a', 1))
+    held = []
+    const voting = at.kv.prepare(A)
+    await settle()
+    const ending = call(one, { kind: end, txid: A }).catch((error: unknown) => error)
+    await settle()
+    for (const complete of held.splice(0)) complete()
+    held = undefined
+    expect(await voting).toEqual({ kind: 'commit' })
+    // A refused commit would be taken for an abort.
+    if (end === 'commit') expect(await ending).toBeInstanceOf(AnswerLostError)
+    else expect(await ending).toMatchObject({ kind: 'refused', code: 'KV_TRANSACTION_ENDED', retryable: false })
+    expect(at.kv.inDoubt()).toMatchObject([{ txid: A }])
+    expect(await call(one, { kind: 'settle', txid: A })).toEqual({ kind: 'outcome', outcome: 'unknown' })
+  }
+})
+
 test('a branch that nobody asks for its vote is rolled back when its time and the slack are over, and not before', async () => {
   await begin(one, A, 1_000)
   await work(one, A, put('a', 1))

@@ -1,5 +1,6 @@
 import type { Txid } from '../../base/index.ts'
 import type { KvBranch } from '../engine/branch.ts'
+import { KvTransactionEndedError } from '../engine/errors.ts'
 import type { KvAnswer, KvRequest, KvStatement } from '../wire/index.ts'
 import { isWork, PAGE_BYTES } from '../wire/index.ts'
 import type { Room } from './answer-room.ts'
@@ -105,8 +106,9 @@ export class KvSession {
 
   #abort(txid: Txid): KvAnswer {
     if (!this.#owns(txid)) return this.#notHere(txid)
-    this.#desk.abort(txid, 'the application asked for it')
-    return { kind: 'done' }
+    if (this.#desk.abort(txid, 'the application asked for it')) return { kind: 'done' }
+    // P4: it may commit still, so who asks must tell the coordinators.
+    return refusalOf(new KvTransactionEndedError(txid, 'has voted or ended here'))
   }
 
   async #commit(txid: Txid): Promise<KvAnswer> {
@@ -117,7 +119,7 @@ export class KvSession {
       this.#desk.over(txid)
       return ended.kind === 'done' ? ended : refusalOfVote(ended)
     } catch (cause) {
-      // It was still open: nothing was written, and nothing ever will be.
+      // It was still open, and had not voted: nothing was written, and nothing ever will be.
       if (this.#desk.abort(txid, 'its commit failed')) return refusalOf(cause)
       throw new AnswerLostError('a commit has no answer', { cause })
     }
