@@ -90,13 +90,15 @@ function print(status: KvStatus): void {
   console.log('')
   printTable(
     ['IN DOUBT', 'BRANCH', 'FOR', 'KEYS', 'LOCKS', 'BLOCKS'],
-    inDoubt.map(({ txid, branch, ageMs, keys, locks, blocks }) => [
+    inDoubt.map(({ txid, branch, ageMs, keys, locks, blocks, blocksCount }) => [
       txid,
       String(branch),
       describeMs(ageMs),
       String(keys),
       String(locks),
-      blocks.length === 0 ? '-' : blocks.join(' '),
+      blocksCount === 0
+        ? '-'
+        : [...blocks, ...(blocksCount > blocks.length ? [`… ${blocksCount} in all`] : [])].join(' '),
     ]),
   )
   if (inDoubt.length < inDoubtCount) console.log(`… and ${inDoubtCount - inDoubt.length} more, with later votes`)

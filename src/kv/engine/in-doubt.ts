@@ -12,12 +12,18 @@ export interface InDoubtBranch {
   readonly keys: number
   /** Locks that it holds, on keys and ranges. */
   readonly locks: number
-  /** The transactions that wait for it, directly. */
+  /** Transactions that wait for it, directly: the first 20 of them. */
   readonly blocks: readonly Txid[]
+  /** How many there are. */
+  readonly blocksCount: number
 }
 
-export function inDoubtBranch(row: PreparedRow, blocks: readonly Txid[]): InDoubtBranch {
+/** Everybody may wait for one branch, and a status must fit into a frame. */
+const BLOCKS_MAX = 20
+
+export function inDoubtBranch(row: PreparedRow, waiters: readonly Txid[]): InDoubtBranch {
   const { txid, branch, preparedAtMs, locks, effects } = row
   const keys = effects.filter(({ key }) => isDataKey(key)).length
-  return { txid, branch, preparedAtMs, keys, locks: locks.length, blocks }
+  const blocks = waiters.slice(0, BLOCKS_MAX)
+  return { txid, branch, preparedAtMs, keys, locks: locks.length, blocks, blocksCount: waiters.length }
 }

@@ -120,7 +120,7 @@ test('P4: after a restart a vote to commit still stands, and its locks are held 
 
   const { kv } = await restarted(first.disk)
   expect(kv.inDoubt()).toEqual([
-    { txid: T1, branch: 0, preparedAtMs: 1_760_000_000_000, keys: 1, locks: 2, blocks: [] },
+    { txid: T1, branch: 0, preparedAtMs: 1_760_000_000_000, keys: 1, locks: 2, blocks: [], blocksCount: 0 },
   ])
   expect(await kv.get('b')).toBe(1)
   const reading = kv.get('a')
@@ -283,6 +283,23 @@ test('a branch that an error ended holds nothing in memory, though its PREPARE i
   }
   expect(await kv.get('a')).toBeUndefined()
   expect(await kv.prepare(T0)).toMatchObject({ kind: 'abort', reason: 'poisoned' })
+})
+
+test('who is in doubt is listed with some of those who wait for it, and the number of all', async () => {
+  const { kv } = await fresh()
+  for (const [index, txid] of [T0, T1, T2].entries()) {
+    await kv.begin(txid).put(`k${index}`, 1)
+    expect(await kv.prepare(txid)).toEqual({ kind: 'commit' })
+  }
+  const waiting = Array.from({ length: 30 }, () => kv.get('k1'))
+  await settle()
+  const [first, second, ...more] = kv.inDoubt(2)
+  expect([kv.inDoubtCount, more]).toEqual([3, []])
+  expect(first).toMatchObject({ txid: T0, blocks: [], blocksCount: 0 })
+  expect(second).toMatchObject({ txid: T1, blocksCount: 30 })
+  expect(second?.blocks).toHaveLength(20)
+  await kv.abort(T1)
+  expect(new Set(await Promise.all(waiting))).toEqual(new Set([undefined]))
 })
 
 test('a call that nobody awaited at PREPARE makes the branch vote abort', async () => {

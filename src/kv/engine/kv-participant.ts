@@ -13,6 +13,7 @@ import { prefixKey } from './keys.ts'
 import { LmdbStore } from './lmdb-store.ts'
 import { OpenBranches } from './open-branches.ts'
 import { type KvOptions, limitsOf, rulesOf } from './options.ts'
+import type { PreparedRow } from './records.ts'
 import { type AbortVote, type KvSettled, type KvVote, refusedAfter } from './vote.ts'
 import { Voting } from './voting.ts'
 
@@ -212,10 +213,15 @@ export class KvParticipant {
     return (await this.commit(id)).kind === 'done' ? 'committed' : 'unknown'
   }
 
-  /** Branches whose vote to commit is on disk, and whose outcome is not known here, the oldest vote first. */
-  inDoubt(): readonly InDoubtBranch[] {
-    const rows = [...this.#log.state.inDoubt.values()].filter(({ txid }) => !this.#voting.isWriting(txid))
+  /** Branches whose vote to commit is on disk, and whose outcome is not known here: the first `limit`, the oldest vote first. */
+  inDoubt(limit = Number.POSITIVE_INFINITY): readonly InDoubtBranch[] {
+    const rows = this.#inDoubtRows().slice(0, limit)
     return rows.map((row) => inDoubtBranch(row, this.#branches.locks.waitersFor(row.txid)))
+  }
+
+  /** How many are in doubt. */
+  get inDoubtCount(): number {
+    return this.#inDoubtRows().length
   }
 
   /** What is known here of a branch that is not in doubt, as evidence for others. */
@@ -303,6 +309,10 @@ export class KvParticipant {
     } finally {
       this.#branches.drop(branch.txid, 'has ended')
     }
+  }
+
+  #inDoubtRows(): PreparedRow[] {
+    return [...this.#log.state.inDoubt.values()].filter(({ txid }) => !this.#voting.isWriting(txid))
   }
 
   #checkUsable(): void {

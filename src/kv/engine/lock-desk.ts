@@ -31,6 +31,8 @@ export class LockDesk {
   readonly #locks = new LockManager()
   readonly #graph = new WaitForGraph()
   readonly #waits = new Map<number, Wait>()
+  /** The requests of a transaction that waits. */
+  readonly #requestsOf = new Map<Txid, Set<number>>()
   #requests = 0
 
   constructor(options: LockDeskOptions) {
@@ -54,6 +56,9 @@ export class LockDesk {
     const waiting = new Promise<void>((resolve, reject) => {
       const timer = this.#options.clock.after(this.#options.timeoutMs, () => this.#timeOut(owner))
       this.#waits.set(id, { owner, resolve, reject, timer })
+      const requests = this.#requestsOf.get(owner)
+      if (requests === undefined) this.#requestsOf.set(owner, new Set([id]))
+      else requests.add(id)
     })
     this.#carryOut([first, ...more])
     return waiting
@@ -118,8 +123,9 @@ export class LockDesk {
   }
 
   #remove(owner: Txid, error: ConcordatError): LockEffect[] {
-    for (const [id, wait] of this.#waits) {
-      if (wait.owner !== owner) continue
+    for (const id of this.#requestsOf.get(owner) ?? []) {
+      const wait = this.#waits.get(id)
+      assert(wait !== undefined, 'a request that waits is known by its number')
       this.#forget(id, wait)
       wait.reject(error)
     }
@@ -130,6 +136,9 @@ export class LockDesk {
   #forget(id: number, wait: Wait): void {
     this.#options.clock.cancel(wait.timer)
     this.#waits.delete(id)
+    const requests = this.#requestsOf.get(wait.owner)
+    requests?.delete(id)
+    if (requests?.size === 0) this.#requestsOf.delete(wait.owner)
     this.#graph.end(String(id))
   }
 }

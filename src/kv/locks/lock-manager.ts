@@ -123,8 +123,15 @@ export class LockManager {
 
   /** The transactions that wait for this one, directly. */
   waitersFor(owner: Txid): Txid[] {
-    const waiters = [...this.#owners].filter(([, { waiting }]) => [...waiting].some((each) => each.blockers.has(owner)))
-    return waiters.map(([waiter]) => waiter).sort()
+    const waiters = new Set<Txid>()
+    const { held, waiting } = this.#owners.get(owner) ?? NOTHING
+    for (const lock of held) {
+      for (const request of this.#waiting.overlapping(lock.span)) {
+        if (request.blockers.has(owner)) waiters.add(request.owner)
+      }
+    }
+    for (const request of waiting) for (const other of request.behind) waiters.add(other.owner)
+    return [...waiters].sort()
   }
 
   /** Transactions that hold or want a lock. */
@@ -135,6 +142,13 @@ export class LockManager {
   /** Checks every invariant, slowly: for tests. @throws InvariantError */
   validate(): void {
     checkLocks([...this.#owners.values()], this.size)
+    for (const owner of this.#owners.keys()) {
+      const all = [...this.#owners].filter(([, { waiting }]) =>
+        [...waiting].some(({ blockers }) => blockers.has(owner)),
+      )
+      const waiters = all.map(([txid]) => txid).sort()
+      assert(String(waiters) === String(this.waitersFor(owner)), 'who waits for it is found by what it holds and wants')
+    }
   }
 
   #newRequest(id: number, owner: Txid, span: Span, mode: LockMode): Request {
@@ -223,4 +237,4 @@ export class LockManager {
   }
 }
 
-const NOTHING = { held: new Set<Request>(), bytes: 0 } as const
+const NOTHING: Owner = { held: new Set(), waiting: new Set(), bytes: 0 }

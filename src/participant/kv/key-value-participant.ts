@@ -136,7 +136,7 @@ export class KeyValueParticipant {
   status(): KvStatus {
     const { options, kv, desk, keeper, startedMs } = this.#parts
     const nowMs = Date.now()
-    const inDoubt = keeper.inDoubtCount === 0 ? [] : kv.inDoubt()
+    const inDoubt = keeper.inDoubtCount === 0 ? [] : kv.inDoubt(LISTED_MAX)
     return {
       name: options.name,
       cluster: options.clusterId,
@@ -146,10 +146,8 @@ export class KeyValueParticipant {
       transactions: kv.transactions,
       log: { bytesOnDisk: kv.logBytesOnDisk, spaceLow: kv.spaceLow },
       residentBytes: process.memoryUsage.rss(),
-      inDoubt: inDoubt
-        .slice(0, LISTED_MAX)
-        .map((branch) => ({ ...branch, ageMs: Math.max(0, nowMs - branch.preparedAtMs) })),
-      inDoubtCount: inDoubt.length,
+      inDoubt: inDoubt.map((branch) => ({ ...branch, ageMs: Math.max(0, nowMs - branch.preparedAtMs) })),
+      inDoubtCount: kv.inDoubtCount,
     }
   }
 
@@ -186,11 +184,11 @@ export class KeyValueParticipant {
     coordinators.connect()
     inquirer.start()
     this.#isOpen = true
-    const { length } = kv.inDoubt()
+    const { inDoubtCount } = kv
     const where = this.#port === undefined ? 'in this process' : `on port ${this.port}`
     logger.info(
-      { data: options.data, inDoubt: length },
-      `${options.name} takes part ${where}; ${length} branches are in doubt`,
+      { data: options.data, inDoubt: inDoubtCount },
+      `${options.name} takes part ${where}; ${inDoubtCount} branches are in doubt`,
     )
   }
 
