@@ -66,12 +66,20 @@ export class BranchKeeper {
       if (open.decision !== undefined) throw over(open.key)
       return await work(open.key)
     } catch (thrown) {
-      open.isSpoilt = true
+      await this.#spoil(open)
       throw thrown
     } finally {
       open.working -= 1
       this.#goOn(open)
     }
+  }
+
+  /** It can only abort, also after a restart: this is on disk before the caller hears of the error, and may go on in spite of it. */
+  async #spoil(open: OpenBranch): Promise<void> {
+    const isNoted = open.isSpoilt || open.decision !== undefined
+    open.isSpoilt = true
+    // A journal that fails is told to its owner, and the process ends.
+    if (!isNoted) await this.#note(open.key, 'refused').catch(() => undefined)
   }
 
   /** PREPARE. Says nothing when another instance holds the branch: `reply` is called by the one that does. */

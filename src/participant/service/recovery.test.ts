@@ -1,4 +1,5 @@
 import { beforeEach, expect, test } from 'vitest'
+import { parseBranchTicket } from '../../base/index.ts'
 import { BRANCH, TestInstance, TXID, ticketOf, txidOf } from './keeper.test-support.ts'
 
 let mail: TestInstance
@@ -54,6 +55,18 @@ test('after a crash a vote to abort is still one', async () => {
   await mail.voted()
   const next = await mail.crash()
   next.prepare()
+  expect(next).toMatchObject({ votes: ['abort'], calls: [] })
+})
+
+test('after a crash a branch whose work had failed votes abort, though other work of it had succeeded', async () => {
+  await mail.join()
+  const failing = mail.keeper.work(parseBranchTicket(ticketOf()), () => {
+    throw new Error('sold out')
+  })
+  await expect(failing).rejects.toThrow('sold out')
+  const next = await mail.crash()
+  next.prepare()
+  await next.settle()
   expect(next).toMatchObject({ votes: ['abort'], calls: [] })
 })
 
