@@ -17,7 +17,7 @@ const ANOMALIES: readonly (readonly [AnomalyKind, string, readonly string[], rea
     'internal',
     'two reads of a transaction differ',
     ['0..1 ok append x 1', '2..3 ok read x [1], append y 1, read x []'],
-    ['had read 1 elements'],
+    ['it had found [1] of others there before'],
   ],
   [
     'internal',

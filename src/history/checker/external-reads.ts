@@ -1,5 +1,6 @@
 import type { Scalar } from '../events.ts'
 import type { Transaction } from '../transactions.ts'
+import { listed } from './words.ts'
 
 /** What a transaction saw of a key as others had left it: its first `length` elements are those of `list`. */
 export interface ExternalRead {
@@ -50,7 +51,11 @@ export function externalReads(transaction: Transaction): {
       view.base = { list, length }
       reads.push({ key, list, length })
     } else if (length !== base.length || !isPrefix(base.list, base.length, list))
-      contradictions.push({ key, list, expected: `it had read ${base.length} elements of others there before` })
+      contradictions.push({
+        key,
+        list,
+        expected: `it had found ${listed(base.list.slice(0, base.length))} of others there before`,
+      })
     // The longer reading tells the order of its own appends, too.
     else if (list.length > base.list.length) reads.push({ key, list, length })
   }
