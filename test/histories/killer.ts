@@ -4,9 +4,10 @@ import type { Applications } from './applications.ts'
 import type { ServerProcess } from './server-process.ts'
 import type { Stage } from './stage.ts'
 
-/** Participants hold the data, so they die most often. */
-const VICTIMS = ['participant', 'participant', 'leader', 'application'] as const
+const VICTIMS = ['participant', 'leader', 'application', 'majority'] as const
 const DOWN_MS_MAX = 400
+/** So long a leader without a majority gathers votes and can't decide: branches come to be in doubt. */
+const UNDECIDED_MS = 150
 
 export interface KillerParts {
   readonly stage: Stage
@@ -20,7 +21,7 @@ export interface KillerParts {
 
 /** Kills with SIGKILL whatever it meets, and starts it again. */
 export class Killer {
-  readonly kills = { participant: 0, leader: 0, application: 0 }
+  readonly kills = { participant: 0, leader: 0, application: 0, majority: 0 }
   readonly #parts: KillerParts
   #isStopping = false
 
@@ -37,7 +38,7 @@ export class Killer {
       if (this.#isStopping) return
       if (left.length === 0) left = [...VICTIMS]
       const [victim = 'leader'] = left.splice(prng.below(left.length), 1)
-      await this.#kill(victim)
+      await this.#turn(victim)
     }
   }
 
@@ -45,7 +46,7 @@ export class Killer {
     this.#isStopping = true
   }
 
-  async #kill(victim: (typeof VICTIMS)[number]): Promise<void> {
+  async #turn(victim: (typeof VICTIMS)[number]): Promise<void> {
     const { stage, applications, slots, prng, onFault } = this.#parts
     if (victim === 'application') {
       const slot = prng.below(slots)
@@ -54,21 +55,41 @@ export class Killer {
       await applications.kill(slot)
       return
     }
-    const found = victim === 'leader' ? await stage.leader() : prng.pick(stage.participants)
+    const leader = await stage.leader()
+    const participant = prng.pick(stage.participants)
     // Without a leader there is none to kill: the next turn comes soon.
-    if (found === undefined) return
+    if (victim === 'participant') await this.#killAndStart([participant])
+    else if (leader === undefined) return
+    else if (victim === 'leader') await this.#killAndStart([leader])
+    else {
+      // The participant comes back before them: those in doubt there must have their locks, and nobody can tell them the outcome.
+      const others = stage.coordinators.filter((coordinator) => coordinator !== leader)
+      await this.#kill(others)
+      await pause(UNDECIDED_MS)
+      await this.#killAndStart([participant])
+      await pause(prng.below(DOWN_MS_MAX))
+      await this.#start(others)
+    }
     this.kills[victim]++
-    await this.#killServer(found)
   }
 
-  async #killServer(server: ServerProcess): Promise<void> {
-    const { prng, onFault } = this.#parts
-    onFault('kill', server.name)
-    await server.kill()
-    await pause(prng.below(DOWN_MS_MAX))
-    onFault('start', server.name)
-    server.start()
-    // However slow the machine is: who is killed next had its chance to work.
-    await server.up()
+  async #killAndStart(servers: readonly ServerProcess[]): Promise<void> {
+    await this.#kill(servers)
+    await pause(this.#parts.prng.below(DOWN_MS_MAX))
+    await this.#start(servers)
+  }
+
+  async #kill(servers: readonly ServerProcess[]): Promise<void> {
+    for (const { name } of servers) this.#parts.onFault('kill', name)
+    await Promise.all(servers.map((server) => server.kill()))
+  }
+
+  /** However slow the machine is: who is killed next had its chance to work. */
+  async #start(servers: readonly ServerProcess[]): Promise<void> {
+    for (const server of servers) {
+      this.#parts.onFault('start', server.name)
+      server.start()
+    }
+    await Promise.all(servers.map((server) => server.up()))
   }
 }
