@@ -25,7 +25,7 @@ test(
   'P1, P4, P8: what clients see of two participants while everything is killed is strictly serializable',
   async () => {
     const seed = Math.floor(Math.random() * 2 ** 31)
-    const { history, kills } = await run({ seconds: 3, seed, killEveryMs: 450 })
+    const { history, kills } = await run({ seconds: 2, seed, killEveryMs: 250 })
     const verdict = checkHistory(history)
     const context = `seed ${seed}, ${JSON.stringify(kills)}, ${verdictText(verdict)}`
     expect(verdict.valid, context).toBe(true)

@@ -56,7 +56,7 @@ test('on small histories the verdict is that of trying every order, for good one
 })
 
 test('a long history is checked without recursion, in linear time; one fault in its midst is found', () => {
-  const shape = { transactions: 20_000, threads: 30, keys: 1_000, operationsMax: 4, failPercent: 5, infoPercent: 1 }
+  const shape = { transactions: 10_000, threads: 30, keys: 1_000, operationsMax: 4, failPercent: 5, infoPercent: 1 }
   const history = historyOf(7, shape)
   expect(checkHistory(history).valid).toBe(true)
   const stale = history.find(
