@@ -44,8 +44,13 @@ export class Stage {
   static async start(directory: string, participantFlags: readonly string[]): Promise<Stage> {
     const ports = await freePorts(COORDINATORS + STORES.length)
     const stage = new Stage(directory, ports, participantFlags)
-    await stage.whole()
-    return stage
+    try {
+      await stage.whole()
+      return stage
+    } catch (error) {
+      await stage.stop()
+      throw error
+    }
   }
 
   /** Starts whatever does not run, and waits until all of it serves. */
