@@ -26,3 +26,4 @@ export {
 } from './ids.ts'
 export { isParticipantName, PARTICIPANT_NAME_RULE } from './participant-name.ts'
 export { Prng } from './prng.ts'
+export { WaitForGraph } from './wait-for-graph.ts'

@@ -11,7 +11,6 @@ export { LocalChannel } from './client/local-channel.ts'
 export type { KvValue, Rule, Violation } from './constraints/index.ts'
 export * from './engine/index.ts'
 export {
-  type Deadlock,
   type HeldLock,
   keySpan,
   type LockEffect,
@@ -19,6 +18,5 @@ export {
   type LockMode,
   rangeSpan,
   type Span,
-  WaitForGraph,
 } from './locks/index.ts'
 export { KV_PORT_LIMITS, KvDesk, KvPort, type KvPortLimits, refusalOfVote } from './port/index.ts'

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Prng, type Txid } from '../../base/index.ts'
+import { TXIDS } from '../../base/txids.support.ts'
 import { MemoryDisk } from '../../wal/index.ts'
-import { TXIDS } from '../locks/txids.support.ts'
 import type { KvParticipant } from './kv-participant.ts'
 import { openOn, settle, type TestParticipant } from './participant.support.ts'
 

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest'
 import { Prng } from '../../base/index.ts'
+import { txidOf } from '../../base/txids.support.ts'
 import type { KvValue } from '../constraints/index.ts'
-import { txidOf } from '../locks/txids.support.ts'
 import type { KvBranch } from './branch.ts'
 import type { KvParticipant } from './kv-participant.ts'
 import { fresh } from './participant.support.ts'

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest'
-import { TXIDS } from '../locks/txids.support.ts'
+import { TXIDS } from '../../base/txids.support.ts'
 import { KvBranchEndedError, KvDeadlockError, KvLockTimeoutError, KvTransactionEndedError } from './errors.ts'
 import type { KvParticipant } from './kv-participant.ts'
 import { fresh, isPending, restarted, settle } from './participant.support.ts'

@@ -1,13 +1,5 @@
-import { assert, type Clock, type ConcordatError, type Timer, type Txid } from '../../base/index.ts'
-import {
-  type HeldLock,
-  type LockEffect,
-  LockManager,
-  type LockMode,
-  type LockSize,
-  type Span,
-  WaitForGraph,
-} from '../locks/index.ts'
+import { assert, type Clock, type ConcordatError, type Timer, type Txid, WaitForGraph } from '../../base/index.ts'
+import { type HeldLock, type LockEffect, LockManager, type LockMode, type LockSize, type Span } from '../locks/index.ts'
 import { KvDeadlockError, KvLockTimeoutError } from './errors.ts'
 
 export interface LockDeskOptions {

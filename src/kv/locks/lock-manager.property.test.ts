@@ -1,12 +1,11 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import type { Txid } from '../../base/index.ts'
+import { type Txid, WaitForGraph } from '../../base/index.ts'
+import { TXIDS } from '../../base/txids.support.ts'
 import { type LockEffect, LockManager } from './lock-manager.ts'
 import type { LockMode } from './lock-request.ts'
 import { conflicting, ReferenceLocks } from './reference-locks.support.ts'
 import { keySpan, rangeSpan, type Span } from './span.ts'
-import { TXIDS } from './txids.support.ts'
-import { WaitForGraph } from './wait-for-graph.ts'
 
 const RUNS = { numRuns: 500, seed: 1 }
 const KEYS = [...'abcdef']

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest'
+import { TXIDS } from '../../base/txids.support.ts'
 import { type LockEffect, LockManager } from './lock-manager.ts'
 import type { LockMode } from './lock-request.ts'
 import { keySpan, rangeSpan, type Span } from './span.ts'
-import { TXIDS } from './txids.support.ts'
 
 /** Who does what, told in words: `t1 waits for t0`. */
 class Story {

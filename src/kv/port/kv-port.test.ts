@@ -1,5 +1,6 @@
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { formatBranchTicket, parseBranchId, parseClusterId, systemClock, type Txid } from '../../base/index.ts'
+import { TXIDS } from '../../base/txids.support.ts'
 import {
   type Connection,
   dial,
@@ -11,7 +12,6 @@ import {
   type Welcome,
 } from '../../transport/index.ts'
 import { fresh, type TestParticipant } from '../engine/participant.support.ts'
-import { TXIDS } from '../locks/txids.support.ts'
 import { decodeAnswer, encodeRequest, type KvAnswer, type KvRequest } from '../wire/index.ts'
 import { KvDesk } from './kv-desk.ts'
 import { KvPort } from './kv-port.ts'

@@ -1,4 +1,4 @@
-import type { Txid } from '../../base/index.ts'
+import type { Txid } from './ids.ts'
 
 /** A circle of transactions of which each waits for the next, and the last for the first. */
 export interface Deadlock {

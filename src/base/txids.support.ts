@@ -1,4 +1,4 @@
-import { makeTxid, type Txid } from '../../base/index.ts'
+import { makeTxid, type Txid } from './ids.ts'
 
 /** The txid that is made `age`th: a greater one is younger. @internal */
 export function txidOf(age: number): Txid {

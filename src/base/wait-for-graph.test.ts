@@ -1,6 +1,6 @@
 import fc from 'fast-check'
 import { expect, test } from 'vitest'
-import { makeTxid, type Txid, txidTimeMs } from '../../base/index.ts'
+import { makeTxid, type Txid, txidTimeMs } from './ids.ts'
 import { TXIDS } from './txids.support.ts'
 import { WaitForGraph, youngestOf } from './wait-for-graph.ts'
 
