@@ -6,6 +6,8 @@ import { withinCallTime, withSignal } from './waiting.ts'
 
 /** What is the same in one session out of any database's pool. */
 export interface PooledSession {
+  /** The database's own number of the session, when the driver tells it. */
+  readonly id: string | undefined
   /** Why the connection is gone, when it is. A lost session can only be discarded. */
   readonly lost: Error | undefined
   /** Back to its pool. */

@@ -102,6 +102,14 @@ export class BranchLife<Client, Session extends PooledSession> implements Branch
     return this.#guard.isBusy
   }
 
+  get sessionId(): string | undefined {
+    return this.#held?.id
+  }
+
+  get underWay(): number | undefined {
+    return this.#guard.underWay
+  }
+
   prepare(): Promise<PrepareResult> {
     if (this.#settled !== undefined) return Promise.resolve({ kind: 'abort', cause: new BranchEndedError(this.gid) })
     this.#prepared ??= this.#slots === undefined ? this.#prepareOnce() : this.#prepareCounted()

@@ -46,6 +46,11 @@ export class BranchGuard {
     return this.#pending > 0
   }
 
+  /** Which of its statements is under way, from 1: they are carried out one by one. Undefined while none is. */
+  get underWay(): number | undefined {
+    return this.#pending > 0 ? this.#statements - this.#pending + 1 : undefined
+  }
+
   /** Statements the application has sent. */
   get statements(): number {
     return this.#statements

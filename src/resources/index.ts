@@ -23,6 +23,7 @@ export type {
   VacuumHold,
 } from './inspection.ts'
 export { NOTHING_BLOCKED } from './inspection.ts'
+export type { LockWait, LockWaitPort } from './lock-waits.ts'
 export {
   type MysqlOptions,
   type MysqlPool,

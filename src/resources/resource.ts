@@ -1,5 +1,6 @@
 import type { BranchId, ClusterId, Gid, Txid } from '../base/index.ts'
 import type { InspectionPort } from './inspection.ts'
+import type { LockWaitPort } from './lock-waits.ts'
 
 /**
  * The `Resource` seam: a database that takes part in transactions. It has two users:
@@ -27,6 +28,9 @@ export interface Resource<Session> {
 
   /** What operators ask. Left out: there is nothing to look at (databases that are only pretended). */
   readonly inspection?: InspectionPort
+
+  /** Who waits for whom in it. Left out: nobody can say, so it has no part in deadlocks that are found. */
+  readonly lockWaits?: LockWaitPort
 
   /** Looks for what would make transactions fail later (feature off, wrong version, missing rights). Empty when all is well. */
   check(): Promise<readonly Finding[]>
@@ -61,6 +65,10 @@ export interface Branch<Session> {
   readonly poisonedBy: Error | undefined
   /** Whether a statement is under way. At the callback's end that is work which nobody awaited. Left out: nobody knows. */
   readonly isBusy?: boolean
+  /** The database's own number of the session: a pid, a connection id. Left out: the driver does not tell. */
+  readonly sessionId?: string | undefined
+  /** Which statement is under way: the first is 1. Undefined while none is, or where nobody knows. */
+  readonly underWay?: number | undefined
 
   /** Phase one. Ends the application's use of the session. Never throws for what a database answers. */
   prepare(): Promise<PrepareResult>

@@ -56,6 +56,10 @@ class Mysql2Session<Client> implements MysqlSession<Client> {
     this.#core.on('error', this.#onError)
   }
 
+  get id(): string | undefined {
+    return this.#core.threadId?.toString()
+  }
+
   get lost(): Error | undefined {
     return this.#lost
   }

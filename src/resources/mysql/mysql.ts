@@ -2,6 +2,7 @@ import { type Clock, makeGid, systemClock } from '../../base/index.ts'
 import { type Access, assertUsable, beginIn, callIn, checkIn, examineIn } from '../access.ts'
 import { BranchGuard } from '../guard.ts'
 import type { InspectionPort } from '../inspection.ts'
+import { LOOK_MS_MAX, type LockWaitPort } from '../lock-waits.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
 import { checkPreparedMax, SlotGate, type Slots } from '../slot-gate.ts'
 import { CALL_MS_MAX, once } from '../waiting.ts'
@@ -12,6 +13,7 @@ import { MYSQL_ERRORS } from './errors.ts'
 import { examineMysql } from './examine.ts'
 import { MysqlInDoubt } from './in-doubt.ts'
 import { inspectMysql } from './inspect.ts'
+import { cancelMysqlWait, mysqlLockWaits } from './lock-waits.ts'
 import { recover } from './settle.ts'
 import { Witness } from './witness.ts'
 import { xidLiteral } from './xid.ts'
@@ -69,6 +71,7 @@ export class MysqlResource<Client> implements Resource<Client> {
   readonly name: string
   readonly inDoubt: InDoubtPort
   readonly inspection: InspectionPort
+  readonly lockWaits: LockWaitPort
   readonly #access: Access<HeldSession<Client>>
   readonly #witness: Witness | undefined
   readonly #gate: SlotGate | undefined
@@ -95,6 +98,10 @@ export class MysqlResource<Client> implements Resource<Client> {
     this.inspection = {
       inDoubt: (cluster) => callIn(access, CALL_MS_MAX, (held) => inspectMysql((sql) => held.run(sql), cluster)),
       examine: () => examineIn(access, CALL_MS_MAX, (held) => examineMysql((sql) => held.run(sql), clock)),
+    }
+    this.lockWaits = {
+      list: (sessions) => callIn(access, LOOK_MS_MAX, (held) => mysqlLockWaits((sql) => held.run(sql), sessions)),
+      cancel: (wait) => callIn(access, LOOK_MS_MAX, (held) => cancelMysqlWait((sql) => held.run(sql), wait)),
     }
   }
 

@@ -26,6 +26,8 @@ export interface CoreConnectionShape {
   on(event: 'error', listener: (error: Error) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown
   promise(): object
+  /** The server's number of the connection. */
+  readonly threadId?: number | null
   readonly config?: { readonly multipleStatements?: boolean }
 }
 

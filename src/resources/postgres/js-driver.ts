@@ -22,9 +22,14 @@ class JsSession<Client> implements DriverSession<Client> {
   #lost: Error | undefined
   #opened = false
   #guard: BranchGuard | undefined
+  #id: string | undefined
 
   constructor(sql: JsReservedShape) {
     this.#sql = sql
+  }
+
+  get id(): string | undefined {
+    return this.#id
   }
 
   get lost(): Error | undefined {
@@ -68,6 +73,7 @@ class JsSession<Client> implements DriverSession<Client> {
     try {
       const result = await this.#sql.unsafe(text, [], { onexecute: (connection) => this.#watch(connection) })
       const results = isList(result) ? result : [result as JsResult]
+      this.#id = results.at(-1)?.state?.pid?.toString()
       return { command: results.at(-1)?.command ?? '', rows: results[0] ?? [] }
     } catch (error) {
       if (sqlStateOf(error) === undefined) this.#lose(error as Error)
@@ -88,7 +94,11 @@ class JsSession<Client> implements DriverSession<Client> {
   }
 }
 
-type JsResult = { readonly command?: string } & readonly Record<string, unknown>[]
+type JsResult = {
+  readonly command?: string
+  /** Of the connection that it came over. */
+  readonly state?: { readonly pid?: number | null }
+} & readonly Record<string, unknown>[]
 
 function isList(result: unknown): result is JsResult[] {
   return Array.isArray(result) && Array.isArray(result[0])

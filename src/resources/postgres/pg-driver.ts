@@ -35,6 +35,10 @@ class PgSession<Client> implements DriverSession<Client> {
     client.on('error', this.#onError)
   }
 
+  get id(): string | undefined {
+    return this.#client.processID?.toString()
+  }
+
   get lost(): Error | undefined {
     return this.#lost
   }

@@ -12,6 +12,8 @@ export interface PgClientShape {
   on(event: 'error', listener: (error: Error) => void): unknown
   removeListener(event: 'error', listener: (error: Error) => void): unknown
   readonly connection?: PgConnectionShape
+  /** The backend's pid. */
+  readonly processID?: number | null
 }
 
 export interface PgResultShape {

@@ -2,6 +2,7 @@ import { type Clock, makeGid, systemClock } from '../../base/index.ts'
 import { type Access, assertUsable, beginIn, callIn, checkIn, examineIn } from '../access.ts'
 import { BranchGuard } from '../guard.ts'
 import type { InspectionPort } from '../inspection.ts'
+import { LOOK_MS_MAX, type LockWaitPort } from '../lock-waits.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
 import { checkPreparedMax, limitOf, SlotGate, type Slots } from '../slot-gate.ts'
 import { CALL_MS_MAX, once } from '../waiting.ts'
@@ -13,6 +14,7 @@ import { examinePostgres } from './examine.ts'
 import { PostgresInDoubt } from './in-doubt.ts'
 import { inspectPostgres } from './inspect.ts'
 import { assertReservable, postgresJsDriver } from './js-driver.ts'
+import { cancelPostgresWait, postgresLockWaits } from './lock-waits.ts'
 import { pgDriver } from './pg-driver.ts'
 import type { PgPoolShape } from './pg-shapes.ts'
 
@@ -80,6 +82,7 @@ export class PostgresResource<Client> implements Resource<Client> {
   readonly name: string
   readonly inDoubt: InDoubtPort
   readonly inspection: InspectionPort
+  readonly lockWaits: LockWaitPort
   readonly #access: Access<DriverSession<Client>>
   readonly #gate: SlotGate | undefined
   readonly #preparedMax: number
@@ -104,6 +107,10 @@ export class PostgresResource<Client> implements Resource<Client> {
     this.inspection = {
       inDoubt: (cluster) => callIn(access, CALL_MS_MAX, (held) => inspectPostgres((sql) => held.run(sql), cluster)),
       examine: () => examineIn(access, CALL_MS_MAX, (held) => examinePostgres((sql) => held.run(sql), clock)),
+    }
+    this.lockWaits = {
+      list: (sessions) => callIn(access, LOOK_MS_MAX, (held) => postgresLockWaits((sql) => held.run(sql), sessions)),
+      cancel: (wait) => callIn(access, LOOK_MS_MAX, (held) => cancelPostgresWait((sql) => held.run(sql), wait)),
     }
   }
 
