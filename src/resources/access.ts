@@ -10,6 +10,8 @@ export interface PooledSession {
   readonly id: string | undefined
   /** Why the connection is gone, when it is. A lost session can only be discarded. */
   readonly lost: Error | undefined
+  /** A connection that is closed by the server makes the pool's next session fail. Left out: it does not. */
+  readonly closesBadly?: boolean
   /** Back to its pool. */
   release(): void
   /** Closes the connection: it never goes back to its pool. */

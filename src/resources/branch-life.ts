@@ -12,6 +12,9 @@ export type Verb = 'COMMIT' | 'ROLLBACK'
 /** How long a branch looks for itself through another session, after its own was lost. */
 const LOOK_MS_MAX = 5_000
 
+/** How long a session that can't be closed is kept: more than twice as long as a command to end its statement may take. */
+const RETIRE_MS = 5_000
+
 /**
  * The steps of a branch's life that databases take differently. They send statements and read answers; the session is
  * given back or closed by `BranchLife` alone.
@@ -81,6 +84,7 @@ export class BranchLife<Client, Session extends PooledSession> implements Branch
   #prepared: Promise<PrepareResult> | undefined
   #settled: Verb | undefined
   #hasSlot = false
+  #closesAtEnd = false
   /** Phase two while it is under way. */
   #settling: { readonly verb: Verb; readonly result: Promise<SettleResult> } | undefined
 
@@ -108,6 +112,10 @@ export class BranchLife<Client, Session extends PooledSession> implements Branch
 
   get underWay(): number | undefined {
     return this.#guard.underWay
+  }
+
+  closeAtEnd(): void {
+    this.#closesAtEnd = true
   }
 
   prepare(): Promise<PrepareResult> {
@@ -287,8 +295,15 @@ export class BranchLife<Client, Session extends PooledSession> implements Branch
   #release(): void {
     const held = this.#held
     this.#held = undefined
-    if (held?.lost === undefined) held?.release()
-    else held.discard()
+    if (held?.lost === undefined && this.#closesAtEnd) this.#retire(held)
+    else if (held?.lost === undefined) held?.release()
+    else held?.discard()
+  }
+
+  /** Somebody may still be about to end a statement in it. */
+  #retire(held: Session | undefined): void {
+    if (held?.closesBadly !== true) held?.discard()
+    else this.#access.clock.after(RETIRE_MS, () => held.release())
   }
 
   #discard(): void {

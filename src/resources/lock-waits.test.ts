@@ -122,7 +122,13 @@ describe.each(Object.keys(worlds))('with %s', (name) => {
       expect(await failure).toBe(cancelled)
       await new Promise((resolve) => setTimeout(resolve, 150))
       expect(await coordinator.lockWaits!.cancel(wait)).toBe(false)
+      // A command to end its statement may still be on its way: nobody else must get that session.
+      waiter.closeAtEnd!()
       await waiter.abort()
+      const next = await application.begin(newIdentity())
+      await take(next.session, 3)
+      expect(sessionOf(next)).not.toBe(waiting)
+      await next.abort()
       await take(holder.session, 2)
       await holder.abort()
     },

@@ -13,7 +13,8 @@ export interface LockWaitPort {
   list(sessions: readonly string[]): Promise<readonly LockWait[]>
 
   /**
-   * Ends the statement that waits, if it is still that same wait. Its transaction can then only be rolled back.
+   * Ends the statement that waits, if it is still that same wait. Its transaction can then only be rolled back. It may come late, and
+   * then meets whatever the session does by then: so the session must have no other use (`Branch.closeAtEnd`).
    *
    * @returns whether it was still waiting and was told to end
    * @throws ResourceUnavailableError, also when the user may not end it

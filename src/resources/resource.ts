@@ -69,6 +69,11 @@ export interface Branch<Session> {
   readonly sessionId?: string | undefined
   /** Which statement is under way: the first is 1. Undefined while none is, or where nobody knows. */
   readonly underWay?: number | undefined
+  /**
+   * Closes the session when the branch has ended, or keeps it for some seconds, rather than giving it back: somebody else was asked to end the statement that is
+   * under way, and may do so a little late, when the session would be at work for another transaction.
+   */
+  closeAtEnd?(): void
 
   /** Phase one. Ends the application's use of the session. Never throws for what a database answers. */
   prepare(): Promise<PrepareResult>

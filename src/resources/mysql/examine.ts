@@ -82,13 +82,13 @@ function version(name: string, has: (what: string) => boolean): Observation {
 async function canSeeTransactions(run: Run): Promise<Observation> {
   try {
     await run('SELECT 1 FROM information_schema.innodb_trx LIMIT 1')
-    return ok('seesTransactions', 'concordat in-doubt can show what prepared branches block.')
+    return ok('seesTransactions', 'Deadlocks are found, and concordat in-doubt can show what prepared branches block.')
   } catch (refusal) {
     if (errnoOf(refusal) === undefined) throw refusal
-    return ok(
+    return warning(
       'transactionsHidden',
-      "Without PROCESS concordat in-doubt can't show what prepared branches block, and replicas are not seen here.",
-      'Optional: GRANT PROCESS ON *.* to that user.',
+      "Without PROCESS deadlocks over this and other databases are not found, concordat in-doubt can't show what prepared branches block, and replicas are not seen here.",
+      'GRANT PROCESS ON *.* TO that user.',
     )
   }
 }

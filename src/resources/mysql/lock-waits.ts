@@ -37,7 +37,7 @@ export async function mysqlLockWaits(run: Run, sessions: readonly string[]): Pro
 
 /**
  * Ends the statement, unless its wait is over. MariaDB kills by the statement's own number. But what it shows may be a tenth of a second
- * old, and on MySQL there is no such number, so whoever asks must know that the session stays with its branch until then.
+ * old, and on MySQL there is no such number. See `LockWaitPort.cancel`.
  */
 export async function cancelMysqlWait(run: Run, { session, wait }: LockWait): Promise<boolean> {
   const [id] = sessionNumbers([session])

@@ -17,6 +17,8 @@ export function postgresJsDriver<Client>(sql: JsSqlShape): PostgresDriver<Client
  * given that connection, opened anew, to somebody else. So loss must be noticed the moment it happens, and nothing sent afterwards.
  */
 class JsSession<Client> implements DriverSession<Client> {
+  /** The driver keeps the error with which a server ended a connection, and throws it at the next reservation of the one in its place. */
+  readonly closesBadly = true
   readonly #sql: JsReservedShape
   #connection: JsConnectionShape | undefined
   #lost: Error | undefined

@@ -31,8 +31,8 @@ export async function postgresLockWaits(run: Run, sessions: readonly string[]): 
 }
 
 /**
- * Cancels the statement, unless its wait is over. The server looks and cancels in one statement; in the instant between the two a lock
- * may still be granted, so whoever asks must know that the session stays with its branch until then.
+ * Cancels the statement, unless its wait is over. The server looks and cancels in one statement; but between the two a lock may be
+ * granted, and on a busy machine the session may have begun other work by then. See `LockWaitPort.cancel`.
  */
 export async function cancelPostgresWait(run: Run, { session, wait }: LockWait): Promise<boolean> {
   const [pid] = sessionNumbers([session])
