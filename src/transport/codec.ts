@@ -1,5 +1,6 @@
 import { ByteReader, type ByteWriter, CodecError, unreachable } from '../base/index.ts'
 import * as client from './client-codec.ts'
+import * as deadlock from './deadlock-codec.ts'
 import { FrameTooLargeError } from './errors.ts'
 import { FRAME_BODY_BYTES_MAX, FRAME_HEADER_BYTES, FrameKind } from './frame.ts'
 import * as handshake from './handshake-codec.ts'
@@ -79,6 +80,15 @@ function writeBody(message: Message, writer: ByteWriter): void {
       writer.u53(message.requestId)
       writer.bytes(message.payload)
       break
+    case 'waiting':
+      deadlock.writeWaiting(writer, message)
+      break
+    case 'lockWaits':
+      deadlock.writeLockWaits(writer, message)
+      break
+    case 'deadlock':
+      deadlock.writeDeadlock(writer, message)
+      break
     case 'refused':
       server.writeRefused(writer, message)
       break
@@ -157,6 +167,12 @@ function readBody(kind: number, reader: ByteReader): Message {
       return { kind: 'kvCall', requestId: reader.u53(), payload: reader.bytes() }
     case FrameKind.kvAnswer:
       return { kind: 'kvAnswer', requestId: reader.u53(), payload: reader.bytes() }
+    case FrameKind.waiting:
+      return deadlock.readWaiting(reader)
+    case FrameKind.lockWaits:
+      return deadlock.readLockWaits(reader)
+    case FrameKind.deadlock:
+      return deadlock.readDeadlock(reader)
     case FrameKind.refused:
       return server.readRefused(reader)
     case FrameKind.adminResult:

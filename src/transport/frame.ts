@@ -31,6 +31,8 @@ export const FrameKind = {
   admin: 0x24,
   vote: 0x25,
   kvCall: 0x26,
+  waiting: 0x27,
+  lockWaits: 0x28,
   outcome: 0x30,
   refused: 0x31,
   adminResult: 0x32,
@@ -38,6 +40,7 @@ export const FrameKind = {
   prepare: 0x34,
   decision: 0x35,
   kvAnswer: 0x36,
+  deadlock: 0x37,
 } as const
 export type FrameKind = (typeof FrameKind)[keyof typeof FrameKind]
 

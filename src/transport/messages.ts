@@ -4,7 +4,7 @@ import type { BranchRecord, Decision, Knowledge, Outcome, Vote } from '../txn/in
 
 /** Wire versions. A newer minor is accepted, another major is refused with a clear error. */
 export const PROTOCOL_MAJOR = 1
-export const PROTOCOL_MINOR = 1
+export const PROTOCOL_MINOR = 2
 
 /** Who is at the other end. `kv`: an application that looks for a key-value participant, and not for a coordinator. */
 export type PeerRole = 'peer' | 'client' | 'participant' | 'kv'
@@ -70,6 +70,36 @@ export interface LeaderHint {
 /** Names a request on its connection; the reply carries it back. */
 export type RequestId = number
 
+/** Waits that one report names, at most: of more the oldest transactions are told. Also blockers of one wait. */
+export const WAITS_MAX = 1_000
+
+/** A transaction that waits for a lock, with all branches that its application works in. */
+export interface WaitingTransaction {
+  readonly txid: Txid
+  /** It can only abort any more, and its sessions stay with it until its statements have ended: they may be ended. */
+  readonly isDying: boolean
+  readonly branches: readonly WaitingBranch[]
+}
+
+export interface WaitingBranch {
+  readonly branch: BranchId
+  /** The database's or participant's name. */
+  readonly participant: string
+  /** The database's own number of the session; empty where it goes by txid, or nobody knows it. */
+  readonly session: string
+  /** Which statement has waited for long, the first being 1; 0: none. */
+  readonly statement: number
+}
+
+/** One wait in a key-value participant. */
+export interface TransactionWait {
+  readonly txid: Txid
+  /** Names this wait, and no other one of this participant. */
+  readonly wait: number
+  /** Who holds what it waits for, or asked for it before. */
+  readonly blockers: readonly Txid[]
+}
+
 export type ClientMessage =
   /**
    * Decide this transaction. Branches with a vote were prepared by the client (unsolicited vote); the others get PREPARE.
@@ -114,6 +144,10 @@ export type ClientMessage =
     }
   /** To a key-value participant: what it holds is src/kv's own matter. */
   | { readonly kind: 'kvCall'; readonly requestId: RequestId; readonly payload: Uint8Array }
+  /** All transactions of this application that wait for a lock now, in place of those told before. One-way. */
+  | { readonly kind: 'waiting'; readonly transactions: readonly WaitingTransaction[] }
+  /** All waits in this key-value participant now, in place of those told before. One-way. */
+  | { readonly kind: 'lockWaits'; readonly waits: readonly TransactionWait[] }
 
 export type ServerMessage =
   /** The answer to commit, abort and inquire. */
@@ -142,6 +176,15 @@ export type ServerMessage =
   | { readonly kind: 'decision'; readonly txid: Txid; readonly branch: BranchId; readonly decision: Decision }
   /** A key-value participant's answer to kvCall. */
   | { readonly kind: 'kvAnswer'; readonly requestId: RequestId; readonly payload: Uint8Array }
+  /** The transaction waits in a circle, and is the one to abort, if that statement still waits. */
+  | {
+      readonly kind: 'deadlock'
+      readonly txid: Txid
+      readonly branch: BranchId
+      readonly statement: number
+      /** The circle, for people. */
+      readonly circle: string
+    }
 
 /** Application heartbeats: Node shows no error for a stopped or half-open peer, so silence closes the connection. */
 export type HeartbeatMessage =

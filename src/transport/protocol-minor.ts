@@ -5,7 +5,7 @@ import type { Message } from './messages.ts'
  * damage and close the connection.
  *
  * 1.0: everything else. 1.1: leadership transfer, reads from followers, snapshots, members in doubt, what a member without
- * a vote knows of the commit.
+ * a vote knows of the commit. 1.2: deadlocks over several databases.
  */
 export function minorOf(message: Message): number {
   switch (message.kind) {
@@ -21,6 +21,10 @@ export function minorOf(message: Message): number {
       return message.committed === undefined ? 0 : 1
     case 'appendEntriesResponse':
       return message.doubtful ? 1 : 0
+    case 'waiting':
+    case 'lockWaits':
+    case 'deadlock':
+      return 2
     default:
       return 0
   }

@@ -129,6 +129,20 @@ const examples: readonly (readonly [unknown, string])[] = [
   [{ kind: 'vote', txid, branch: 5, vote: 'abort', evidence: undefined }, `00000014 25 ${TXID} 05 01 00`],
   [{ kind: 'kvCall', requestId: 1, payload: Buffer.from('hi') }, '0000000f 26 0000000000000001 00000002 6869'],
   [
+    {
+      kind: 'waiting',
+      transactions: [
+        { txid, isDying: true, branches: [{ branch: 5, participant: 'f', session: '7', statement: 2 }] },
+        { txid, isDying: false, branches: [] },
+      ],
+    },
+    `00000036 27 0002 ${TXID} 01 01 05 0001 66 0001 37 0000000000000002 ${TXID} 00 00`,
+  ],
+  [
+    { kind: 'lockWaits', waits: [{ txid, wait: 3, blockers: [txid] }] },
+    `0000002d 28 0001 ${TXID} 0000000000000003 0001 ${TXID}`,
+  ],
+  [
     { kind: 'outcome', requestId: 1, txid, outcome: { kind: 'aborted', reason: 'deadline', participant: undefined } },
     `0000001c 30 0000000000000001 ${TXID} 01 01 00`,
   ],
@@ -143,6 +157,7 @@ const examples: readonly (readonly [unknown, string])[] = [
     `0000001d 34 ${TXID} 05 0001 66 00000000000003e8`,
   ],
   [{ kind: 'decision', txid, branch: 5, decision: 'abort' }, `00000013 35 ${TXID} 05 01`],
+  [{ kind: 'deadlock', txid, branch: 5, statement: 2, circle: 'c' }, `0000001d 37 ${TXID} 05 0000000000000002 0001 63`],
   [{ kind: 'kvAnswer', requestId: 1, payload: Buffer.from('hi') }, '0000000f 36 0000000000000001 00000002 6869'],
 ]
 

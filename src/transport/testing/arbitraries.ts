@@ -129,6 +129,20 @@ export const arbitraries: { readonly [Kind in Message['kind']]: fc.Arbitrary<Ext
     committed: fc.option(fc.record({ index, term }), { nil: undefined }),
   }),
   appendEntries,
+  waiting: of('waiting', {
+    transactions: fc.array(
+      fc.record({
+        txid,
+        isDying: fc.boolean(),
+        branches: fc.array(fc.record({ branch, participant: text, session: text, statement: u53 }), { maxLength: 64 }),
+      }),
+      { maxLength: 5 },
+    ),
+  }),
+  lockWaits: of('lockWaits', {
+    waits: fc.array(fc.record({ txid, wait: u53, blockers: fc.array(txid, { maxLength: 5 }) }), { maxLength: 5 }),
+  }),
+  deadlock: of('deadlock', { txid, branch, statement: u53, circle: text }),
   appendEntriesResponse: of('appendEntriesResponse', {
     ...fromTo,
     success: fc.boolean(),
