@@ -8,6 +8,7 @@ import {
   type Txid,
   toError,
 } from '../base/index.ts'
+import type { Verdict } from '../coordinator/index.ts'
 import type { KeyValueBranch, KeyValueStore } from '../kv/index.ts'
 import type { Branch, Resource } from '../resources/index.ts'
 import type { BranchRecord } from '../txn/index.ts'
@@ -22,6 +23,18 @@ import {
 import { type Service, ServiceBranch, serviceRecord } from './service.ts'
 import { StoreEnlistment } from './store-enlistment.ts'
 import type { Transaction } from './transaction.ts'
+
+/** A branch of a running transaction, as somebody sees it who looks for waits. */
+export interface WorkingBranch {
+  readonly branchId: BranchId
+  readonly participant: string
+  /** The database's number of its session; empty in a key-value participant, which goes by txid. */
+  readonly session: string
+  /** Which statement is under way, from 1. */
+  readonly underWay: number | undefined
+  /** Itself. */
+  readonly branch: Pick<Branch<unknown>, 'closeAtEnd' | 'underWay'>
+}
 
 /** What a running transaction needs from its `Concordat`. */
 export interface TransactionParts {
@@ -59,6 +72,7 @@ export class ActiveTransaction implements Transaction, Deadline {
   #doom: Error | undefined
   #ended = false
   #deciding = false
+  #dying = false
 
   constructor(parts: TransactionParts) {
     this.#parts = parts
@@ -118,6 +132,34 @@ export class ActiveTransaction implements Transaction, Deadline {
   expire(): void {
     const what = `its time of ${this.#parts.timeoutMs} ms was over`
     this.#endNow(this.#abortedError('deadline', what, true, undefined))
+  }
+
+  /** What it does in branches of which it awaits the votes: while its callback runs, and while it rolls back. */
+  *working(): Generator<WorkingBranch> {
+    if (this.#deciding) return
+    for (const { branchId, phase, resource, branch } of this.enlistments) {
+      if (phase !== 'open' || branch === undefined) continue
+      const { sessionId, underWay } = branch
+      if (sessionId !== undefined) yield { branchId, participant: resource.name, session: sessionId, underWay, branch }
+    }
+    for (const { branchId, name, branch } of this.stores) {
+      if (branch !== undefined) yield { branchId, participant: name, session: '', underWay: branch.underWay, branch }
+    }
+  }
+
+  /** It can only abort any more, and nobody waits for what its statements answer. */
+  get isDying(): boolean {
+    return this.#dying
+  }
+
+  /** Dies in a deadlock, if the statement in which it is said to wait is still under way. @returns whether it does */
+  condemned({ branch, statement, circle }: Verdict): boolean {
+    if (this.#ended || this.#deciding || this.#doom !== undefined) return false
+    const waiting = [...this.working()].find(({ branchId, underWay }) => branchId === branch && underWay === statement)
+    if (waiting === undefined) return false
+    const what = `it was the youngest in a deadlock over several databases (${circle})`
+    this.#endNow(this.#abortedError('deadlock', what, true, undefined, waiting.participant))
+    return true
   }
 
   /** `close()` waits no longer. */
@@ -247,6 +289,7 @@ export class ActiveTransaction implements Transaction, Deadline {
 
   #endNow(error: Error): void {
     if (this.#deciding) return
+    this.#dying = true
     this.#doomWith(error)
     this.dispose()
     this.#rejectDoomed(this.#doom ?? error)

@@ -26,6 +26,7 @@ import { RemoteCoordinators } from './remote-coordinators.ts'
 import { Settler } from './settler.ts'
 import type { Transaction, TransactionOptions } from './transaction.ts'
 import { TxidSource } from './txid-source.ts'
+import { WaitWatch } from './wait-watch.ts'
 
 /**
  * What became of a transaction.
@@ -71,6 +72,7 @@ export class Concordat {
   readonly #committer: Committer
   readonly #txids: TxidSource
   readonly #running = new Map<Txid, ActiveTransaction>()
+  readonly #waits: WaitWatch | undefined
   #whenIdle: (() => void)[] = []
   #clusterId: ClusterId | undefined
   #closing: Promise<void> | undefined
@@ -101,6 +103,9 @@ export class Concordat {
     this.#settler = settler
     this.#inDoubt = inDoubt
     this.#committer = new Committer({ port, settler, inDoubt, deadlines, decisionTimeoutMs, clusterId: known })
+    if (settings.deadlockDetection && port.waiting !== undefined) {
+      this.#waits = new WaitWatch({ port, clock, running: this.#running })
+    }
     this.#txids = new TxidSource(() => clock.wallMs(), randomFill)
   }
 
@@ -204,6 +209,7 @@ export class Concordat {
       clusterId: (waitMs, given) => this.#clusterId ?? this.#askClusterId(waitMs, given),
     })
     this.#running.set(tx.txid, tx)
+    this.#waits?.start()
     return tx
   }
 

@@ -3,7 +3,7 @@ import { mkdirSync } from 'node:fs'
 import { open, readFile, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 import { type ClusterId, parseClusterId, parseNodeId, systemClock, toError } from '../base/index.ts'
-import { Coordinator, type CoordinatorPort, coordinatorPort, Resolver } from '../coordinator/index.ts'
+import { Coordinator, type CoordinatorPort, coordinatorPort, DeadlockDetector, Resolver } from '../coordinator/index.ts'
 import { Replica } from '../replica/index.ts'
 import type { Resource } from '../resources/index.ts'
 import { nodeDisk } from '../wal/index.ts'
@@ -56,7 +56,9 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Coordinato
     resources: resources.map(({ name, inDoubt }) => ({ name, port: inDoubt })),
     seed: randomSeed(),
   })
+  const deadlocks = new DeadlockDetector({ resources, clock: systemClock, logger })
   const close = async (): Promise<void> => {
+    deadlocks.close()
     await resolver.close()
     await coordinator.close()
   }
@@ -67,7 +69,7 @@ export async function openEmbedded(options: EmbeddedOptions): Promise<Coordinato
   }
   await coordinator.start()
   resolver.start()
-  return { ...coordinatorPort(coordinator, systemClock), close }
+  return { ...coordinatorPort(coordinator, systemClock, deadlocks), close }
 }
 
 function check(options: EmbeddedOptions): { resources?: readonly Resource<unknown>[]; logger?: Logger } {

@@ -16,6 +16,8 @@ export class Enlistment {
   /** The branch, once its session is there. Its failure dooms the transaction, so nobody else needs to handle it. */
   readonly opening: Promise<Branch<unknown>>
   phase: BranchPhase = 'open'
+  /** The branch once it is open. */
+  branch: Branch<unknown> | undefined
   /** What PREPARE returned to tell the outcome later. */
   evidence: string | undefined
 
@@ -23,5 +25,11 @@ export class Enlistment {
     this.branchId = branchId
     this.resource = resource
     this.opening = opening
+    opening.then(
+      (branch) => {
+        this.branch = branch
+      },
+      () => {},
+    )
   }
 }

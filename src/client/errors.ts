@@ -13,6 +13,8 @@ export type TransactionAbortReason =
   | 'unavailable'
   /** The callback ended while a statement was still running: its work was not all done. Await every statement. */
   | 'notAwaited'
+  /** It waited for others that waited for it, in different databases, and was the youngest of them. Run it again. */
+  | 'deadlock'
   /** `close()` would not wait any longer. */
   | 'closed'
 

@@ -1,4 +1,5 @@
 import type { Clock, ClusterId, NodeId } from '../base/index.ts'
+import type { Verdict } from '../coordinator/index.ts'
 import {
   type Connection,
   HandshakeRejectedError,
@@ -46,6 +47,8 @@ export interface FleetEvents {
   onReply(message: ServerMessage, connection: Connection): void
   /** PREPARE or a decision, to a participant. It is answered over the same connection. */
   onOrder(order: ParticipantOrder, connection: Connection): void
+  /** A transaction is to die in a deadlock. */
+  onDeadlock(verdict: Verdict): void
 }
 
 /** What a coordinator says to a participant by itself. */
@@ -219,6 +222,8 @@ export class Fleet {
       this.#events.onReply(message, connection)
     } else if (message.kind === 'prepare' || message.kind === 'decision') {
       this.#events.onOrder(message, connection)
+    } else if (message.kind === 'deadlock') {
+      this.#events.onDeadlock(message)
     } else if (message.kind === 'leader') {
       const wasActive = connection === this.#active
       this.learn(message.leader, connection)

@@ -1,5 +1,13 @@
 import type { BranchId, ClusterId, Timer, Txid } from '../base/index.ts'
-import type { AbortRequest, CommitRequest, CoordinatorPort, InquireRequest, Reply } from '../coordinator/index.ts'
+import type {
+  AbortRequest,
+  CommitRequest,
+  CoordinatorPort,
+  InquireRequest,
+  Reply,
+  Verdict,
+} from '../coordinator/index.ts'
+import type { Connection, TransactionWait, WaitingTransaction } from '../transport/index.ts'
 import { AckBook } from './ack-book.ts'
 import { type Deadline, Deadlines } from './deadlines.ts'
 import { ConcordatClosedError, CoordinatorUnavailableError } from './errors.ts'
@@ -27,6 +35,8 @@ export class RemoteCoordinators implements CoordinatorPort {
   readonly #acks: AckBook
   readonly #waiters = new Set<Waiter>()
   #clusterId: ClusterId | undefined
+  #leader: Connection | undefined
+  #onVerdict: (verdict: Verdict) => void = () => {}
   #nurse: Timer | undefined
   #isClosed = false
 
@@ -40,6 +50,7 @@ export class RemoteCoordinators implements CoordinatorPort {
     this.#fleet = new Fleet(options, {
       onCluster: (clusterId) => this.#met(clusterId),
       onLeader: (connection) => {
+        this.#leader = connection
         this.#requests.switchTo(connection)
         this.#acks.switchTo(connection)
       },
@@ -47,6 +58,7 @@ export class RemoteCoordinators implements CoordinatorPort {
       onServing: (connection) => this.#acks.switchTo(connection),
       onReply: (message, connection) => this.#requests.onReply(message, connection),
       onOrder,
+      onDeadlock: (verdict) => this.#onVerdict(verdict),
     })
     this.#requests = new RequestTable({
       clock,
@@ -96,6 +108,17 @@ export class RemoteCoordinators implements CoordinatorPort {
     if (this.#isClosed) return
     this.#start()
     this.#acks.add(txid, branches)
+  }
+
+  /** To the leader of the moment; while there is none, to nobody: it is repeated soon. */
+  waiting(transactions: readonly WaitingTransaction[], onVerdict: (verdict: Verdict) => void): void {
+    this.#onVerdict = onVerdict
+    this.#leader?.send({ kind: 'waiting', transactions })
+  }
+
+  /** The same of a key-value participant. */
+  lockWaits(waits: readonly TransactionWait[]): void {
+    this.#leader?.send({ kind: 'lockWaits', waits })
   }
 
   /** Ends what is under way (as pending, where it was sent) and closes every connection. Repeats are harmless. */

@@ -13,11 +13,19 @@ export class StoreEnlistment {
   readonly opening: Promise<KeyValueBranch>
   /** As the log keeps it. */
   readonly record: BranchRecord
+  /** The branch once it is open. */
+  branch: KeyValueBranch | undefined
   readonly #store: KeyValueStore
 
   constructor(branchId: BranchId, store: KeyValueStore, opening: Promise<KeyValueBranch>) {
     this.branchId = branchId
     this.opening = opening
+    opening.then(
+      (branch) => {
+        this.branch = branch
+      },
+      () => {},
+    )
     this.#store = store
     this.record = { branch: branchId, kind: 'kv', participant: store.name, vote: undefined, evidence: undefined }
   }

@@ -1,5 +1,6 @@
 import type { Clock, Timer } from '../base/index.ts'
 import type { Coordinator } from './coordinator.ts'
+import type { DeadlockDetector, WaitSource } from './deadlock/index.ts'
 import { refusal } from './refusals.ts'
 import type { CoordinatorPort, Reply } from './requests.ts'
 
@@ -8,8 +9,20 @@ import type { CoordinatorPort, Reply } from './requests.ts'
  * this one has nobody else to ask, so it repeats a retryable refusal until `timeoutMs` is over.
  *
  * @param clock measures the timeouts and the pause between two tries
+ * @param deadlocks who looks for deadlocks; undefined: nobody
  */
-export function coordinatorPort(coordinator: Coordinator, clock: Clock): CoordinatorPort {
+export function coordinatorPort(
+  coordinator: Coordinator,
+  clock: Clock,
+  deadlocks?: Pick<DeadlockDetector, 'waiting'>,
+): CoordinatorPort {
+  let tell: Parameters<NonNullable<CoordinatorPort['waiting']>>[1] = () => {}
+  const source: WaitSource = {
+    condemn: (verdict) => {
+      queueMicrotask(() => tell(verdict))
+      return true
+    },
+  }
   const repeat = (timeoutMs: number, ask: (reply: (reply: Reply) => void) => void) =>
     new Promise<Reply>((resolve) => new Repeater(clock, timeoutMs, ask, resolve).ask())
   return {
@@ -18,6 +31,12 @@ export function coordinatorPort(coordinator: Coordinator, clock: Clock): Coordin
     abort: (request, timeoutMs) => repeat(timeoutMs, (reply) => coordinator.abort(request, reply)),
     inquire: (request, timeoutMs) => repeat(timeoutMs, (reply) => coordinator.inquire(request, reply)),
     ack: (txid, branches) => coordinator.ack(txid, branches),
+    ...(deadlocks !== undefined && {
+      waiting: (transactions, onVerdict) => {
+        tell = onVerdict
+        deadlocks.waiting(source, transactions)
+      },
+    }),
     // The coordinator belongs to whoever made it.
     close: async () => {},
   }

@@ -1,5 +1,7 @@
 import type { BranchId, ClusterId, NodeId, Txid } from '../base/index.ts'
+import type { WaitingTransaction } from '../transport/index.ts'
 import type { BranchRecord, Knowledge } from '../txn/index.ts'
+import type { Verdict } from './deadlock/index.ts'
 
 /** Decide a transaction. The same words as the `commit` message of the wire. */
 export interface CommitRequest {
@@ -79,5 +81,12 @@ export interface CoordinatorPort {
   inquire(request: InquireRequest, timeoutMs: number): Promise<Reply>
   /** One-way; repeated by the port after a leader change. */
   ack(txid: Txid, branches: readonly BranchId[]): void
+  /**
+   * Tells all transactions of this process that wait for a lock now; an empty list, when none does any more. One-way, and to be
+   * repeated ten times a second. Left out: nobody looks for deadlocks.
+   *
+   * @param onVerdict called, never within the call, with each transaction that is to die
+   */
+  waiting?(transactions: readonly WaitingTransaction[], onVerdict: (verdict: Verdict) => void): void
   close(): Promise<void>
 }

@@ -1,5 +1,12 @@
 import type { NodeId } from '../base/index.ts'
-import { type Coordinator, type Reply, refusal } from '../coordinator/index.ts'
+import {
+  type Coordinator,
+  type DeadlockDetector,
+  type Reply,
+  refusal,
+  type Verdict,
+  type WaitSource,
+} from '../coordinator/index.ts'
 import type { Connection, LeaderHint, Message, RequestId } from '../transport/index.ts'
 import type { AdminDesk } from './admin-desk.ts'
 import { type ClientLimits, ClientQuota } from './client-quota.ts'
@@ -8,6 +15,7 @@ import { type ClientLimits, ClientQuota } from './client-quota.ts'
 export interface SessionServices {
   readonly coordinator: Coordinator
   readonly desk: AdminDesk
+  readonly deadlocks: Pick<DeadlockDetector, 'waiting' | 'leave'>
   /** What it may have under way. */
   readonly limits: ClientLimits
   /** Where a leader takes clients. */
@@ -16,7 +24,7 @@ export interface SessionServices {
 }
 
 /** One connection of an application (or of the command line): its messages go to the coordinator, the answers come back. */
-export class ClientSession {
+export class ClientSession implements WaitSource {
   readonly #connection: Connection
   readonly #services: SessionServices
   readonly #quota: ClientQuota
@@ -29,6 +37,7 @@ export class ClientSession {
     connection.onMessage = (message) => this.#receive(message)
     connection.onClose = (reason) => {
       this.#open = false
+      services.deadlocks.leave(this)
       services.onEnd(this, reason)
     }
   }
@@ -36,6 +45,11 @@ export class ClientSession {
   /** Tells the application where the leader is now. */
   announce(leader: LeaderHint | undefined): void {
     this.#send({ kind: 'leader', leader })
+  }
+
+  /** Tells the application that one of its transactions is to die. @returns false when it was not sent */
+  condemn(verdict: Verdict): boolean {
+    return this.#open && this.#connection.send({ kind: 'deadlock', ...verdict })
   }
 
   close(reason: string): void {
@@ -55,6 +69,8 @@ export class ClientSession {
         return coordinator.ack(message.txid, message.branches)
       case 'vote':
         return coordinator.vote(message.txid, message.branch, message.vote, message.evidence)
+      case 'waiting':
+        return this.#services.deadlocks.waiting(this, message.transactions)
       case 'admin':
         return this.#ask(message)
       default:

@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import type { CoordinatorStatus, ResolverStatus } from '../coordinator/index.ts'
+import type { CoordinatorStatus, DeadlockStatus, ResolverStatus } from '../coordinator/index.ts'
 import type { MembersView, MemberView } from '../replica/index.ts'
 import type { ServerConfig } from './config.ts'
 import { SETTLEMENTS } from './releases.ts'
@@ -13,6 +13,7 @@ const { version } = JSON.parse(readFileSync(new URL('../../package.json', import
 interface StatusSources {
   readonly coordinator: CoordinatorStatus
   readonly resolver: ResolverStatus
+  readonly deadlocks: DeadlockStatus
   /** What is wrong with a database's settings. */
   readonly fatalOf: (resource: string) => string | undefined
   readonly config: ServerConfig
@@ -27,6 +28,7 @@ interface StatusSources {
 export function makeStatus({
   coordinator,
   resolver,
+  deadlocks,
   fatalOf,
   config,
   members,
@@ -61,6 +63,7 @@ export function makeStatus({
       heuristics: coordinator.heuristicCount,
       settlements: coordinator.unacknowledgedCount,
     },
+    deadlocks,
     guard: coordinator.guard,
     resources: resolver.resources.map(({ name, inDoubtCount, oldestMs, error }) => ({
       name,

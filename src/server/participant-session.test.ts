@@ -150,7 +150,14 @@ test('what a slow instance does not read is bounded: then it is sent no more', (
   } as unknown as Connection
   const coordinator = {} as Coordinator
   const book = { voted() {}, acknowledged() {} }
-  const session = new ParticipantSession(connection, { coordinator, book, hint: () => undefined, onEnd() {} })
+  const deadlocks = { lockWaits() {}, leave() {} }
+  const session = new ParticipantSession(connection, {
+    coordinator,
+    book,
+    deadlocks,
+    hint: () => undefined,
+    onEnd() {},
+  })
   const order = { kind: 'decision', txid: makeTxid(1, new Uint8Array(10)), branch, decision: 'abort' } as const
   expect(session.send(order)).toBe(true)
   bytesQueued = 1024 * 1024

@@ -1,5 +1,5 @@
 import type { BranchId, NodeId, Txid } from '../base/index.ts'
-import type { Coordinator, ParticipantMessage, Reply } from '../coordinator/index.ts'
+import type { Coordinator, DeadlockDetector, ParticipantMessage, Reply } from '../coordinator/index.ts'
 import type { Connection, Hello, LeaderHint, Message } from '../transport/index.ts'
 
 /** More than this queued for one instance, and its messages go to another one, or wait for the coordinator's repeat. */
@@ -17,6 +17,7 @@ export interface ParticipantBook {
 export interface ParticipantServices {
   readonly coordinator: Pick<Coordinator, 'vote' | 'ack' | 'inquire'>
   readonly book: ParticipantBook
+  readonly deadlocks: Pick<DeadlockDetector, 'lockWaits' | 'leave'>
   /** Where a leader takes connections. */
   readonly hint: (leader: NodeId | undefined) => LeaderHint | undefined
   readonly onEnd: (session: ParticipantSession, reason: Error) => void
@@ -34,7 +35,10 @@ export class ParticipantSession {
     this.#connection = connection
     this.#services = services
     connection.onMessage = (message) => this.#receive(message)
-    connection.onClose = (reason) => services.onEnd(this, reason)
+    connection.onClose = (reason) => {
+      services.deadlocks.leave(this)
+      services.onEnd(this, reason)
+    }
   }
 
   /** @returns false when it was not sent: the connection is closed, or too much waits for the other side to read */
@@ -62,6 +66,8 @@ export class ParticipantSession {
         return coordinator.ack(message.txid, message.branches, this.name)
       case 'inquire':
         return coordinator.inquire(message, (reply) => this.#reply(message, reply))
+      case 'lockWaits':
+        return this.#services.deadlocks.lockWaits(this, this.name, message.waits)
       default:
         return this.close(`a ${message.kind} message makes no sense from a participant`)
     }

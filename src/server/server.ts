@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs'
 import { isParticipantName, type NodeId, sleep, toError } from '../base/index.ts'
-import { Coordinator, Resolver } from '../coordinator/index.ts'
+import { Coordinator, DeadlockDetector, Resolver } from '../coordinator/index.ts'
 import { Replica, type ReplicaTuning } from '../replica/index.ts'
 import type { Resource } from '../resources/index.ts'
 import {
@@ -63,6 +63,7 @@ export class CoordinatorServer {
   readonly #resources: readonly Resource<unknown>[]
   readonly #coordinator: Coordinator
   readonly #resolver: Resolver
+  readonly #deadlocks: DeadlockDetector
   readonly #checks: ResourceChecks
   readonly #backups: BackupDesk
   readonly #desk: AdminDesk
@@ -117,6 +118,7 @@ export class CoordinatorServer {
       options: { scanMs: config.resolver.scanMs, graceMs: config.resolver.graceMs },
       logger,
     })
+    this.#deadlocks = new DeadlockDetector({ resources, clock, logger })
     this.#checks = new ResourceChecks({ resources, clock, logger })
     this.#backups = new BackupDesk(replica, clock)
     const inDoubt = new InDoubtDesk({
@@ -220,6 +222,7 @@ export class CoordinatorServer {
     return makeStatus({
       coordinator: this.#coordinator.status(),
       resolver: this.#resolver.status(),
+      deadlocks: this.#deadlocks.status,
       fatalOf: (resource) => this.#checks.fatalOf(resource),
       config: this.#config,
       members: this.#replica.members(),
@@ -239,6 +242,7 @@ export class CoordinatorServer {
     await this.#replica.handOver(HAND_OVER_MS)
     await Promise.race([this.#coordinator.drain(), sleep(this.#seams.clock, DRAIN_MS), this.failed])
     this.#checks.close()
+    this.#deadlocks.close()
     this.#backups.close()
     await this.#resolver.close()
     for (const session of this.#sessions) session.close('this coordinator is stopping')
@@ -301,6 +305,7 @@ export class CoordinatorServer {
     return new ClientSession(connection, {
       coordinator: this.#coordinator,
       desk: this.#desk,
+      deadlocks: this.#deadlocks,
       limits: clientLimits(this.#config),
       hint: (leader) => this.#hint(leader),
       onEnd: (ended, reason) => {
@@ -315,6 +320,7 @@ export class CoordinatorServer {
     const session = new ParticipantSession(connection, {
       coordinator: this.#coordinator,
       book: this.#participants,
+      deadlocks: this.#deadlocks,
       hint: (leader) => this.#hint(leader),
       onEnd: (ended, reason) => {
         this.#sessions.delete(ended)

@@ -21,6 +21,8 @@ export interface NodeStatus {
   /** Members as this node sees them; match and lag only on the leader. */
   readonly members: readonly MemberStatus[]
   readonly transactions: TransactionCounts
+  /** Deadlocks over several databases: found since this node started, and transactions that wait for a lock now. Older releases do not tell. */
+  readonly deadlocks?: { readonly found: number; readonly waiting: number }
   /**
    * Unknown transactions that were made in this span (milliseconds since 1970) are not decided: a part of the log was
    * lost, and no operator has lifted the guard yet.

@@ -17,6 +17,7 @@ export class KeyValueBranch {
   readonly #participant: string
   readonly #line: KvLine
   #busy = 0
+  #calls = 0
   #poisonedBy: Error | undefined
   #ended: string | undefined
 
@@ -73,6 +74,11 @@ export class KeyValueBranch {
     return this.#busy > 0
   }
 
+  /** Which of its calls is under way, from 1: they are carried out one by one. Undefined while none is. @internal */
+  get underWay(): number | undefined {
+    return this.#busy > 0 ? this.#calls - this.#busy + 1 : undefined
+  }
+
   /** Takes no more work. @internal */
   end(why: string): void {
     this.#ended ??= why
@@ -102,6 +108,7 @@ export class KeyValueBranch {
   async #run(statement: KvStatement): Promise<KvAnswer> {
     this.#checkOpen()
     this.#busy += 1
+    this.#calls += 1
     try {
       const answer = await this.#line.call({ kind: 'work', txid: this.txid, statement: checked(statement) })
       if (answer.kind === 'refused') throw new KvError(this.#participant, answer, { txid: this.txid })

@@ -11,6 +11,7 @@ import { type InDoubtBranch, inDoubtBranch } from './in-doubt.ts'
 
 import { prefixKey } from './keys.ts'
 import { LmdbStore } from './lmdb-store.ts'
+import type { LockWaitView } from './lock-desk.ts'
 import { OpenBranches } from './open-branches.ts'
 import { type KvOptions, limitsOf, rulesOf } from './options.ts'
 import type { PreparedRow } from './records.ts'
@@ -222,6 +223,11 @@ export class KvParticipant {
   /** How many are in doubt. */
   get inDoubtCount(): number {
     return this.#inDoubtRows().length
+  }
+
+  /** Who has waited here for a lock for so long (milliseconds) or longer, and for whom. */
+  lockWaits(atLeastMs: number): readonly LockWaitView[] {
+    return this.#branches.locks.waitsSince(this.#clock.monotonicMs() - atLeastMs)
   }
 
   /** What is known here of a branch that is not in doubt, as evidence for others. */

@@ -10,8 +10,17 @@ export interface LockDeskOptions {
   readonly onVictim: (txid: Txid, error: ConcordatError) => void
 }
 
+/** A request that waits. */
+export interface LockWaitView {
+  readonly txid: Txid
+  /** Its number: no two requests have the same. */
+  readonly wait: number
+  readonly blockers: readonly Txid[]
+}
+
 interface Wait {
   readonly owner: Txid
+  readonly sinceMs: number
   readonly resolve: () => void
   readonly reject: (error: Error) => void
   readonly timer: Timer
@@ -47,7 +56,7 @@ export class LockDesk {
     }
     const waiting = new Promise<void>((resolve, reject) => {
       const timer = this.#options.clock.after(this.#options.timeoutMs, () => this.#timeOut(owner))
-      this.#waits.set(id, { owner, resolve, reject, timer })
+      this.#waits.set(id, { owner, sinceMs: this.#options.clock.monotonicMs(), resolve, reject, timer })
       const requests = this.#requestsOf.get(owner)
       if (requests === undefined) this.#requestsOf.set(owner, new Set([id]))
       else requests.add(id)
@@ -82,6 +91,12 @@ export class LockDesk {
 
   waitersFor(owner: Txid): Txid[] {
     return this.#locks.waitersFor(owner)
+  }
+
+  /** The requests that wait since `beforeMs` (monotonic) or longer, in the order in which they came, and for whom. */
+  waitsSince(beforeMs: number): LockWaitView[] {
+    const old = [...this.#waits].filter(([, { sinceMs }]) => sinceMs <= beforeMs)
+    return old.map(([wait, { owner }]) => ({ txid: owner, wait, blockers: this.#graph.blockersOf(owner) }))
   }
 
   #carryOut(effects: readonly LockEffect[]): void {

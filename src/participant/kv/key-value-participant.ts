@@ -18,6 +18,7 @@ import { KEEPER_DEFAULTS } from '../service/options.ts'
 import { KvKeeper } from './kv-keeper.ts'
 import { claimDirectory } from './name-file.ts'
 import { checkKeyValueOptions, type KeyValueParticipantOptions, listenEndpoint } from './options.ts'
+import { WaitReporter } from './wait-reporter.ts'
 
 const KEEP_MS = 3_600_000
 /** How often outcomes that are old enough are forgotten. */
@@ -40,6 +41,7 @@ interface Parts {
   readonly desk: KvDesk
   readonly keeper: KvKeeper
   readonly inquirer: Inquirer
+  readonly waits: WaitReporter
   readonly coordinators: ReturnType<typeof openParticipantPort>
   readonly failed: Promise<Error>
   readonly startedMs: number
@@ -58,7 +60,7 @@ export class KeyValueParticipant {
   #closing: Promise<void> | undefined
 
   private constructor(parts: Parts) {
-    const { options, desk, kv, failed, coordinators, inquirer } = parts
+    const { options, desk, kv, failed, coordinators, inquirer, waits } = parts
     this.#parts = parts
     this.failed = failed
     const channel = new LocalChannel(options.name, desk.enter())
@@ -76,6 +78,7 @@ export class KeyValueParticipant {
     void failed.then(async () => {
       systemClock.cancel(this.#forgetting)
       inquirer.stop()
+      waits.stop()
       await this.#port?.close()
       await coordinators.close()
     })
@@ -114,8 +117,9 @@ export class KeyValueParticipant {
     const keeper = new KvKeeper({ ...shared, kv, desk, ack: (txid, branches) => coordinators.ack(txid, branches) })
     take = (order, connection) => takeOrder(keeper, order, connection)
     const inquirer = new Inquirer({ ...shared, clusterId, keeper, coordinators })
+    const waits = new WaitReporter({ kv, coordinators, clock: systemClock })
     const startedMs = systemClock.monotonicMs()
-    const parts = { options, kv, desk, keeper, inquirer, coordinators, failed, startedMs }
+    const parts = { options, kv, desk, keeper, inquirer, waits, coordinators, failed, startedMs }
     const participant = new KeyValueParticipant(parts)
     status = () => participant.status()
     try {
@@ -165,7 +169,7 @@ export class KeyValueParticipant {
   }
 
   async #open(logger: Logger): Promise<void> {
-    const { options, desk, kv, coordinators, inquirer } = this.#parts
+    const { options, desk, kv, coordinators, inquirer, waits } = this.#parts
     if (options.listen !== undefined) {
       const endpoint = listenEndpoint(options.listen, options.tls !== undefined)
       this.#port = await KvPort.open({
@@ -183,6 +187,7 @@ export class KeyValueParticipant {
     }
     coordinators.connect()
     inquirer.start()
+    waits.start()
     this.#isOpen = true
     const { inDoubtCount } = kv
     const where = this.#port === undefined ? 'in this process' : `on port ${this.port}`
@@ -193,7 +198,7 @@ export class KeyValueParticipant {
   }
 
   async #close(): Promise<void> {
-    const { desk, keeper, inquirer, coordinators, kv } = this.#parts
+    const { desk, keeper, inquirer, waits, coordinators, kv } = this.#parts
     systemClock.cancel(this.#forgetting)
     desk.drain()
     // One whose port could not be had has nobody to wait for.
@@ -201,6 +206,7 @@ export class KeyValueParticipant {
     desk.close()
     await this.#port?.close()
     inquirer.stop()
+    waits.stop()
     await keeper.close()
     await coordinators.close()
     await kv.close()
