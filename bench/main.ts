@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os'
 import { join, resolve } from 'node:path'
 import { parseArgs } from 'node:util'
 import { benchCatchUp } from './catch-up.ts'
+import { benchDeadlocks } from './deadlocks.ts'
 import { benchDecisions, benchFive } from './decisions.ts'
 import { benchFailover } from './failover.ts'
 import { describeMachine } from './lib/machine.ts'
@@ -16,6 +17,7 @@ import { benchTransfer } from './transfer.ts'
 const BENCHES: Readonly<Record<string, (run: Run) => Promise<Report>>> = {
   decisions: benchDecisions,
   transfer: benchTransfer,
+  deadlocks: benchDeadlocks,
   memory: benchMemory,
   five: benchFive,
   failover: benchFailover,
@@ -24,7 +26,7 @@ const BENCHES: Readonly<Record<string, (run: Run) => Promise<Report>>> = {
   sim: benchSim,
 }
 
-const USAGE = `npm run bench -- [decisions] [transfer] [memory] [five] [failover] [catch-up] [restart] [sim] [options]
+const USAGE = `npm run bench -- [decisions] [transfer] [deadlocks] [memory] [five] [failover] [catch-up] [restart] [sim] [options]
 
   --seconds <n>        how long each figure is measured (5)
   --transactions <n>   of the memory and restart benchmarks (1000000)
