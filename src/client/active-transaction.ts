@@ -10,7 +10,7 @@ import {
 } from '../base/index.ts'
 import type { Verdict } from '../coordinator/index.ts'
 import type { KeyValueBranch, KeyValueStore } from '../kv/index.ts'
-import type { Branch, Resource } from '../resources/index.ts'
+import { type Branch, detached, type Resource } from '../resources/index.ts'
 import type { BranchRecord } from '../txn/index.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 import { Enlistment } from './enlistment.ts'
@@ -233,7 +233,8 @@ export class ActiveTransaction implements Transaction, Deadline {
   async #beginIn(store: KeyValueStore, branch: BranchId): Promise<KeyValueBranch> {
     const cluster = await this.#askCluster()
     if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
-    return store.begin({ cluster, txid: this.txid, branch, timeoutMs: this.remainingMs }, this.signal)
+    const identity = { cluster, txid: this.txid, branch, timeoutMs: this.remainingMs }
+    return detached(() => store.begin(identity, this.signal))
   }
 
   get #branchCount(): number {
@@ -256,12 +257,13 @@ export class ActiveTransaction implements Transaction, Deadline {
     const known = this.#askCluster()
     const cluster = typeof known === 'string' ? known : await known
     if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
-    return resource.begin({ cluster, txid: this.txid, branch }, { signal: this.signal })
+    // Connections that this may open outlive the transaction, and must not carry it on.
+    return detached(() => resource.begin({ cluster, txid: this.txid, branch }, { signal: this.signal }))
   }
 
   #askCluster(): ClusterId | Promise<ClusterId> {
     // A little less than its whole time: "no coordinator answers" says more than "the time was over".
-    return this.#parts.clusterId(this.remainingMs * 0.9, this.signal)
+    return detached(() => this.#parts.clusterId(this.remainingMs * 0.9, this.signal))
   }
 
   /** An error of ours says all by itself; a driver's own needs to be told apart from the application's. */

@@ -222,7 +222,7 @@ function votedAbort(txid: Txid, participant: string, cause: unknown): Transactio
   })
 }
 
-function notAwaited(txid: Txid, participant: string): TransactionAbortedError {
+export function notAwaited(txid: Txid, participant: string): TransactionAbortedError {
   const what = `a statement was still running in "${participant}" when the callback ended; await every statement`
   return new TransactionAbortedError(what, { txid, reason: 'notAwaited', participant, retryable: false })
 }

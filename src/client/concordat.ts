@@ -1,7 +1,9 @@
 import { type Clock, type ClusterId, parseTxid, systemClock, type Txid, toError } from '../base/index.ts'
 import type { CoordinatorPort } from '../coordinator/index.ts'
+import { within } from '../resources/index.ts'
 import { tcpNetwork } from '../transport/index.ts'
 import { ActiveTransaction } from './active-transaction.ts'
+import { Ambient, refuseNested } from './ambient.ts'
 import { Background } from './background.ts'
 import { Committer } from './committer.ts'
 import { Deadlines } from './deadlines.ts'
@@ -54,11 +56,9 @@ export interface ConcordatSeams {
  * const concordat = new Concordat({ coordinators: ['10.0.0.1:7400', '10.0.0.2:7400', '10.0.0.3:7400'] })
  * const flights = postgres(pgPool, { name: 'flights' })
  * const hotels = mysql(mysqlPool, { name: 'hotels' })
- * await concordat.transaction(async (tx) => {
- *   const pg = await tx.enlist(flights)
- *   await pg.query('update seats set taken_by = $1 where id = $2', [who, seat])
- *   const my = await tx.enlist(hotels)
- *   await my.query('insert into nights (guest, room) values (?, ?)', [who, room])
+ * await concordat.transaction(async () => {
+ *   await flights.query('update seats set taken_by = $1 where id = $2', [who, seat])
+ *   await hotels.query('insert into nights (guest, room) values (?, ?)', [who, room])
  * })
  */
 export class Concordat {
@@ -138,9 +138,13 @@ export class Concordat {
    * Runs `callback` in a transaction over whatever it enlists, and returns what it returns once all of it is committed.
    * A throw aborts everything and comes out unchanged, after the branches were rolled back.
    *
+   * Within the callback, and all that it calls and awaits, plain calls of a resource (`flights.query()`, or an ORM over
+   * `flights.pool`) run in the transaction without being told; see docs/ambient.md.
+   *
    * @throws TransactionAbortedError when it could not commit: nothing of it happened
    * @throws OutcomeUnknownError when nobody can say yet; ask `outcome(txid)`
    * @throws CoordinatorUnavailableError when no coordinator told the cluster's id in time: nothing happened
+   * @throws NestedTransactionError within the callback of another one
    * @throws ConcordatClosedError after `close()`; InvalidOptionsError
    */
   transaction<T>(callback: TransactionCallback<T>): Promise<T>
@@ -151,9 +155,11 @@ export class Concordat {
   ): Promise<T> {
     const [options, callback] = typeof first === 'function' ? [{}, first] : [first, second]
     if (typeof callback !== 'function') throw new InvalidOptionsError('callback', 'a function', callback)
+    refuseNested()
     const tx = this.#begin(options)
+    const ambient = new Ambient(tx)
     try {
-      return await this.#run(tx, callback)
+      return await this.#run(tx, ambient, callback)
     } finally {
       tx.dispose()
       this.#running.delete(tx.txid)
@@ -213,15 +219,17 @@ export class Concordat {
     return tx
   }
 
-  async #run<T>(tx: ActiveTransaction, callback: TransactionCallback<T>): Promise<T> {
+  async #run<T>(tx: ActiveTransaction, ambient: Ambient, callback: TransactionCallback<T>): Promise<T> {
     try {
       if (tx.doom !== undefined) throw tx.doom
-      const value = await tx.unlessEnded(invoke(callback, tx))
+      const value = await tx.unlessEnded(within(ambient, () => callback(tx)))
       tx.end()
+      ambient.end()
       await this.#committer.commit(tx)
       return value
     } catch (error) {
       tx.end()
+      ambient.close()
       const settlement = this.#committer.settlement(tx)
       if (!tx.isDeciding && settlement !== undefined) await this.#settler.rollBack(settlement)
       throw error
@@ -271,11 +279,6 @@ export class Concordat {
     if (this.#running.size === 0) return Promise.resolve()
     return new Promise((resolve) => this.#whenIdle.push(resolve))
   }
-}
-
-/** A callback that throws before its first await must look like one that throws after it. */
-async function invoke<T>(callback: TransactionCallback<T>, tx: Transaction): Promise<T> {
-  return callback(tx)
 }
 
 interface Basis {

@@ -89,14 +89,31 @@ export class RequestRefusedError extends ConcordatError {
   }
 }
 
-/** The transaction is over, or ending: it takes no more branches. Usually a promise in the callback was not awaited. */
+/** The transaction is over, or ending: it takes no more branches and statements. Usually a promise in the callback was not awaited. */
 export class TransactionEndedError extends ConcordatError {
   readonly code = 'TXN_ENDED'
   readonly txid: Txid
 
   constructor(txid: Txid) {
     super(
-      `transaction ${txid} has ended and takes no more branches; use tx only inside its callback and await everything that uses it`,
+      `transaction ${txid} has ended and takes no more work; use it only inside its callback, and await everything that belongs to it (what does not belong to it runs in outside())`,
+    )
+    this.txid = txid
+  }
+}
+
+/**
+ * `transaction()` was called within the callback of another one. It would be a transaction of its own, committed whatever
+ * becomes of the one around it, and might wait for locks of that one for ever. Nothing was begun.
+ */
+export class NestedTransactionError extends ConcordatError {
+  readonly code = 'TXN_NESTED'
+  /** The transaction around the call. */
+  readonly txid: Txid
+
+  constructor(txid: Txid) {
+    super(
+      `transaction() was called within transaction ${txid}; work in that one instead (currentTransaction()), or begin one of its own with outside(() => concordat.transaction(…))`,
     )
     this.txid = txid
   }

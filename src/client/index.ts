@@ -1,5 +1,7 @@
 /** One transaction over many databases: what applications import as `concordat`. */
 export { ConcordatError, MalformedIdError, type Txid } from '../base/index.ts'
+export { outside } from '../resources/index.ts'
+export { currentTransaction } from './ambient.ts'
 export {
   Concordat,
   type ConcordatSeams,
@@ -11,6 +13,7 @@ export {
   ConcordatClosedError,
   CoordinatorUnavailableError,
   InvalidOptionsError,
+  NestedTransactionError,
   OutcomeUnknownError,
   RequestRefusedError,
   TooManyBranchesError,

@@ -107,3 +107,31 @@ export class BranchNotPreparableError extends ConcordatError {
     this.gid = gid
   }
 }
+
+/**
+ * A statement waited too long for a nested transaction of the same branch to end. Nothing was sent. Usually it is made inside
+ * that nested transaction, but through the pool and not through the nested transaction's own handle.
+ */
+export class NestedTransactionOpenError extends ConcordatError {
+  readonly code = 'BRANCH_NESTED_OPEN'
+  readonly resource: string
+
+  constructor(resource: string, waitedMs: number) {
+    super(
+      `database "${resource}": another nested transaction is open in this branch, and did not end within ${waitedMs} ms. ` +
+        'Inside a nested transaction use its own handle; beside it, await its end first.',
+    )
+    this.resource = resource
+  }
+}
+
+/** A connection that was lent inside a transaction was used after its release. Nothing was sent. */
+export class ConnectionReleasedError extends ConcordatError {
+  readonly code = 'CONNECTION_RELEASED'
+  readonly resource: string
+
+  constructor(resource: string) {
+    super(`this connection to database "${resource}" was released and can't be used any more; take a new one`)
+    this.resource = resource
+  }
+}

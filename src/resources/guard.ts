@@ -1,8 +1,8 @@
 import { type Clock, type Gid, systemClock, type Timer, toError } from '../base/index.ts'
 import { BranchEndedError, BranchStatementRefusedError } from './errors.ts'
 
-/** Tags of statements that write only through functions; the database is asked whether they did. */
-const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'SET'])
+/** Tags of statements that write only through functions, or nothing; the database is asked whether they did. */
+const READING_COMMANDS = new Set(['SELECT', 'SHOW', 'SET', 'SAVEPOINT', 'RELEASE', 'ROLLBACK'])
 
 /**
  * How long an abort waits for a statement that is under way. One that waits for a row lock may take for ever; its session is

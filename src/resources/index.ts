@@ -1,4 +1,5 @@
 /** Databases that take part in transactions: the seam, its errors, and the adapters. */
+export { type AmbientTransaction, ambientTransaction, detached, outside, within } from './ambient/index.ts'
 export {
   BranchAbortedError,
   BranchEndedError,
@@ -6,7 +7,9 @@ export {
   BranchNotPreparableError,
   BranchOutcomeUnknownError,
   BranchStatementRefusedError,
+  ConnectionReleasedError,
   DriverMissingError,
+  NestedTransactionOpenError,
   ResourceExhaustedError,
   ResourceMisconfiguredError,
   ResourceUnavailableError,
@@ -25,6 +28,7 @@ export type {
 export { NOTHING_BLOCKED } from './inspection.ts'
 export type { LockWait, LockWaitPort } from './lock-waits.ts'
 export {
+  type MysqlDatabase,
   type MysqlOptions,
   type MysqlPool,
   type MysqlSession,
@@ -33,6 +37,7 @@ export {
   mysqlInDoubtFromUrl,
 } from './mysql/index.ts'
 export {
+  type PostgresDatabase,
   type PostgresOptions,
   type PostgresPool,
   type PostgresSession,

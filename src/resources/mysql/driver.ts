@@ -32,7 +32,7 @@ export function mysqlDriver<Client>(pool: unknown): MysqlDriver<Client> {
   )
 }
 
-function isPromisePool(pool: unknown): pool is PromisePoolShape {
+export function isPromisePool(pool: unknown): pool is PromisePoolShape {
   const inner = (pool as PromisePoolShape | undefined)?.pool
   return typeof inner === 'object' && inner !== null
 }

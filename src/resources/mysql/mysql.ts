@@ -6,6 +6,7 @@ import { LOOK_MS_MAX, type LockWaitPort } from '../lock-waits.ts'
 import type { Branch, BranchIdentity, Finding, InDoubtPort, Resource } from '../resource.ts'
 import { checkPreparedMax, SlotGate, type Slots } from '../slot-gate.ts'
 import { CALL_MS_MAX, once } from '../waiting.ts'
+import { ambientMysqlPool } from './ambient.ts'
 import { mysqlBranch, REFUSED_STATEMENTS } from './branch.ts'
 import { surveyMysql } from './check.ts'
 import { type MysqlSession as HeldSession, type MysqlDriver, mysqlDriver } from './driver.ts'
@@ -53,6 +54,22 @@ export type MysqlSession<Pool> = Pool extends { getConnection(): Promise<infer S
     : never
 
 /**
+ * A MariaDB or MySQL database as `mysql` returns it: a participant, and its pool for plain calls. Within `transaction()` these
+ * run in the database's branch; outside of one they are the pool's own.
+ */
+export type MysqlDatabase<Pool> = Resource<MysqlSession<Pool>> & {
+  /** The pool, for whoever takes one (an ORM). Its own BEGIN and COMMIT are savepoints within a transaction. */
+  readonly pool: Pool
+} & (Pool extends { query: infer Query; execute: infer Execute }
+    ? {
+        /** The pool's `query`. */
+        readonly query: Query
+        /** The pool's `execute`. */
+        readonly execute: Execute
+      }
+    : unknown)
+
+/**
  * A MariaDB (10.5.2 or newer) or MySQL (8.0.29 or newer) database as a participant. InnoDB tables only.
  *
  * With the pool's option `multipleStatements: true` a branch saves a round trip. The pool stays the application's.
@@ -60,9 +77,13 @@ export type MysqlSession<Pool> = Pool extends { getConnection(): Promise<infer S
  * @throws DriverMissingError when `pool` is no mysql2 pool
  * @example
  * const hotels = mysql(mysql2.createPool({ uri }), { name: 'hotels', witness: true })
+ * await concordat.transaction(() => hotels.query('delete from nights')) // in the transaction; elsewhere ordinary
  */
-export function mysql<Pool extends MysqlPool>(pool: Pool, options: MysqlOptions): Resource<MysqlSession<Pool>> {
-  return new MysqlResource<MysqlSession<Pool>>(options, mysqlDriver(pool), async () => {})
+export function mysql<Pool extends MysqlPool>(pool: Pool, options: MysqlOptions): MysqlDatabase<Pool> {
+  const resource = new MysqlResource<MysqlSession<Pool>>(options, mysqlDriver(pool), async () => {})
+  const ambient = ambientMysqlPool(pool, resource, options.clock ?? systemClock)
+  const { query, execute } = ambient as { query?: unknown; execute?: unknown }
+  return Object.assign(resource, { pool: ambient, query, execute }) as unknown as MysqlDatabase<Pool>
 }
 
 /** See `mysql`. */

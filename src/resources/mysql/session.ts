@@ -169,7 +169,7 @@ function reporting(guard: BranchGuard, callback: Method): Method {
   }
 }
 
-function textOf(given: unknown): string | undefined {
+export function textOf(given: unknown): string | undefined {
   if (typeof given === 'string') return given
   const sql = (given as { sql?: unknown } | null)?.sql
   return typeof sql === 'string' ? sql : undefined

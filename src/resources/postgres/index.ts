@@ -1,3 +1,9 @@
 /** `concordat/postgres`: PostgreSQL databases as participants. */
 export { postgresFromUrl, postgresInDoubtFromUrl } from './from-url.ts'
-export { type PostgresOptions, type PostgresPool, type PostgresSession, postgres } from './postgres.ts'
+export {
+  type PostgresDatabase,
+  type PostgresOptions,
+  type PostgresPool,
+  type PostgresSession,
+  postgres,
+} from './postgres.ts'

@@ -54,7 +54,7 @@ function guardHandler(handler: JsHandler, guard: BranchGuard, lost: () => Error 
   return ours
 }
 
-function isQuery(made: unknown): made is JsQueryShape {
+export function isQuery(made: unknown): made is JsQueryShape {
   return typeof (made as { handler?: unknown } | null)?.handler === 'function'
 }
 

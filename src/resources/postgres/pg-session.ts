@@ -129,11 +129,11 @@ class Statements {
   }
 }
 
-function isSubmittable(config: unknown): config is PgQueryShape {
+export function isSubmittable(config: unknown): config is PgQueryShape {
   return typeof (config as { submit?: unknown } | null)?.submit === 'function'
 }
 
-function textOf(config: unknown): string | undefined {
+export function textOf(config: unknown): string | undefined {
   if (typeof config === 'string') return config
   const text = (config as { text?: unknown } | null)?.text
   return typeof text === 'string' ? text : undefined

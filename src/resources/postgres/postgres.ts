@@ -13,8 +13,10 @@ import { POSTGRES_ERRORS } from './errors.ts'
 import { examinePostgres } from './examine.ts'
 import { PostgresInDoubt } from './in-doubt.ts'
 import { inspectPostgres } from './inspect.ts'
+import { ambientSql } from './js-ambient.ts'
 import { assertReservable, postgresJsDriver } from './js-driver.ts'
 import { cancelPostgresWait, postgresLockWaits } from './lock-waits.ts'
+import { ambientPgPool } from './pg-ambient.ts'
 import { pgDriver } from './pg-driver.ts'
 import type { PgPoolShape } from './pg-shapes.ts'
 
@@ -56,24 +58,54 @@ export type PostgresSession<Pool> = Pool extends { reserve(): Promise<infer Sess
       : never
 
 /**
+ * A PostgreSQL database as `postgres` returns it: a participant, and its pool for plain calls. Within `transaction()` these run
+ * in the database's branch; outside of one they are the pool's own.
+ */
+export type PostgresDatabase<Pool> = Resource<PostgresSession<Pool>> & {
+  /** The pool, for whoever takes one (an ORM). Its own BEGIN and COMMIT are savepoints within a transaction. */
+  readonly pool: Pool
+} & (Pool extends { reserve(): Promise<unknown> }
+    ? {
+        /** postgres.js's tag function; the same as `pool`. */
+        readonly sql: Pool
+      }
+    : Pool extends { query: infer Query }
+      ? {
+          /** The pool's `query`. */
+          readonly query: Query
+        }
+      : unknown)
+
+/**
  * A PostgreSQL database (13 or newer, `max_prepared_transactions` above 0) as a participant.
  *
  * @param pool a `pg` Pool or a postgres.js `sql` function; the application stays its owner and closes it
  * @example
  * const flights = postgres(new pg.Pool({ connectionString }), { name: 'flights' })
+ * await flights.query('select 1')                                     // ordinary
+ * await concordat.transaction(() => flights.query('delete from seats')) // in the transaction
  */
-export function postgres<Pool extends PostgresPool>(
-  pool: Pool,
-  options: PostgresOptions,
-): Resource<PostgresSession<Pool>> {
-  return new PostgresResource<PostgresSession<Pool>>(options, driverFor(pool), async () => {})
+export function postgres<Pool extends PostgresPool>(pool: Pool, options: PostgresOptions): PostgresDatabase<Pool> {
+  const resource = new PostgresResource<PostgresSession<Pool>>(options, driverFor(pool), async () => {})
+  const { clock = systemClock } = options
+  if (isPg(pool)) {
+    const ambient = ambientPgPool(pool, resource, clock)
+    const query = (ambient as { query?: unknown }).query
+    return Object.assign(resource, { pool: ambient, query }) as unknown as PostgresDatabase<Pool>
+  }
+  const sql = ambientSql(pool, resource, clock)
+  return Object.assign(resource, { pool: sql, sql }) as unknown as PostgresDatabase<Pool>
 }
 
 function driverFor<Client>(pool: PostgresPool): PostgresDriver<Client> {
-  // postgres.js's sql is a function; a pg Pool is an object with connect().
-  if ('connect' in pool && typeof pool.connect === 'function') return pgDriver(pool as PgPoolShape)
+  if (isPg(pool)) return pgDriver(pool as PgPoolShape)
   assertReservable(pool)
   return postgresJsDriver(pool)
+}
+
+/** postgres.js's sql is a function; a pg Pool is an object with connect(). */
+function isPg(pool: PostgresPool): boolean {
+  return 'connect' in pool && typeof pool.connect === 'function'
 }
 
 /** See `postgres`. */

@@ -1,0 +1,2 @@
+/** Plain calls of a resource that run in the transaction around them. */
+export { type AmbientTransaction, ambience, ambientTransaction, detached, outside, within } from './context.ts'
