@@ -67,6 +67,13 @@ export class AmbientWorld {
     return { pool, ...named(postgres(pool, { name: 'flights' })) }
   }
 
+  /** The second database, over `pg`. */
+  second(): ReturnType<AmbientWorld['pg']> {
+    const pool = this.#closing(new pg.Pool({ connectionString: this.secondUrl, max: 2 }))
+    pool.on('error', () => {})
+    return { pool, ...named(postgres(pool, { name: 'second' })) }
+  }
+
   /** The second database, over postgres.js. */
   js() {
     const sql = postgresJs(this.secondUrl, { max: 3, onnotice: () => {} })
@@ -106,6 +113,23 @@ export class AmbientWorld {
     return all.sort()
   }
 
+  /** Makes a table in every database. */
+  async createTable(definition: string): Promise<void> {
+    const table = `CREATE TABLE ${definition}`
+    await Promise.all([this.firstUrl, this.secondUrl].map((url) => withClient(url, (client) => client.query(table))))
+    if (this.eastUrl === undefined) return
+    const connection = await promiseMysql.createConnection(this.eastUrl)
+    await connection.query(`${table} ENGINE=InnoDB`)
+    await connection.end()
+  }
+
+  /** Forgets all notes. */
+  async clear(): Promise<void> {
+    await Promise.all(
+      [this.firstUrl, this.secondUrl].map((url) => withClient(url, (client) => client.query('DELETE FROM notes'))),
+    )
+  }
+
   async close(): Promise<void> {
     await this.#concordat?.close()
     await Promise.all(this.#closers.map((close) => close()))
@@ -115,13 +139,7 @@ export class AmbientWorld {
   }
 
   async #prepare(): Promise<void> {
-    const table = 'CREATE TABLE notes (what varchar(80) PRIMARY KEY)'
-    await Promise.all([this.firstUrl, this.secondUrl].map((url) => withClient(url, (client) => client.query(table))))
-    if (this.eastUrl !== undefined) {
-      const connection = await promiseMysql.createConnection(this.eastUrl)
-      await connection.query(`${table} ENGINE=InnoDB`)
-      await connection.end()
-    }
+    await this.createTable('notes (what varchar(80) PRIMARY KEY)')
     this.#concordat = await Concordat.embedded({ dataDir: join(this.#folder, 'decisions'), clusterId: 'ambient' })
   }
 
