@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { currentTransaction, outside } from '../../src/client/index.ts'
 import { AmbientWorld, noMariadb } from './ambient.support.ts'
@@ -154,6 +155,21 @@ test('connections that a transaction opened do not carry it on', async () => {
   expect(seen).toEqual([undefined, undefined])
 })
 
+test('what is set on a lent connection stays with it, and a lent one is a client like others', async () => {
+  const { database: flights, pool } = world.pg(1)
+  await world.concordat.transaction(async () => {
+    const client = await flights.pool.connect()
+    expect(client).toBeInstanceOf(pg.Client)
+    expect(flights.pool).toBeInstanceOf(pg.Pool)
+    const marked = Object.assign(client, { mark: 'an ORM was here' })
+    expect('mark' in client && marked.mark).toBe('an ORM was here')
+    client.release()
+  })
+  const client = await pool.connect()
+  expect('mark' in client).toBe(false)
+  client.release()
+})
+
 test('a callback of the pool runs in the context of its caller', async () => {
   const { database: flights } = world.pg(1)
   const inside = await world.concordat.transaction(
@@ -163,10 +179,16 @@ test('a callback of the pool runs in the context of its caller', async () => {
       }),
   )
   expect(inside).toBe(true)
-  const after = await new Promise((resolve) => {
-    flights.query('SELECT 1', () => resolve(currentTransaction()))
+  // This pool's only connection is opened within a transaction, whose context it keeps.
+  const { database: other, pool } = world.pg(1)
+  await world.concordat.transaction(() => pool.query('SELECT 1'))
+  const written = new Promise((resolve, reject) => {
+    other.query('SELECT 1', () => {
+      other.query(INSERT, ['called back']).then(resolve, reject)
+    })
   })
-  expect(after).toBeUndefined()
+  await written
+  expect(await world.notes('called')).toEqual(['called back'])
 })
 
 describe('what a library makes of a pool within a transaction', () => {

@@ -34,8 +34,8 @@ export function bound(target: object, key: PropertyKey): unknown {
 }
 
 /**
- * Calls `work` with the arguments before the callback, and the callback with what comes of it; without one, returns that. The
- * callback runs in its caller's context: a driver would call it in that of the connection, which may be another transaction's.
+ * Calls `work` with the arguments before the callback, and the callback with what comes of it, in its caller's context;
+ * without one, returns that.
  *
  * @param spread makes the callback's arguments of the result
  */
@@ -46,15 +46,17 @@ export function calling(
 ): unknown {
   const callback = callbackOf(args)
   if (callback === undefined) return work(...args)
-  const given = AsyncResource.bind(callback)
   work(...args.filter((arg) => arg !== callback)).then(
-    (result) => process.nextTick(given, null, ...spread(result)),
-    (error) => process.nextTick(given, error),
+    (result) => process.nextTick(callback, null, ...spread(result)),
+    (error) => process.nextTick(callback, error),
   )
   return undefined
 }
 
-/** The arguments, with the callback among them bound to its caller's context. */
+/**
+ * The arguments, with the callback among them bound to its caller's context: a driver would call it in that of the connection,
+ * which may be another transaction's.
+ */
 export function inContext(args: readonly unknown[]): readonly unknown[] {
   const callback = callbackOf(args)
   return callback === undefined ? args : args.map((arg) => (arg === callback ? AsyncResource.bind(callback) : arg))

@@ -68,11 +68,12 @@ export class BranchTurns {
   leave(lease: object): void {
     if (this.#owner !== lease) return
     this.#owner = undefined
-    while (this.#owner === undefined) {
-      const next = this.#waiting.shift()
-      if (next === undefined) return
-      if (next.nests) this.#owner = next.lease
-      next.go()
+    for (const waiting of [...this.#waiting]) {
+      // Once somebody owns the branch, only what it sent behind its own BEGIN goes on.
+      if (this.#owner !== undefined && this.#owner !== waiting.lease) continue
+      this.#waiting.splice(this.#waiting.indexOf(waiting), 1)
+      if (waiting.nests) this.#owner = waiting.lease
+      waiting.go()
     }
   }
 
