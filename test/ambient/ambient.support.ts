@@ -1,4 +1,4 @@
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import mysql2 from 'mysql2'
@@ -92,6 +92,13 @@ export class AmbientWorld {
     const pool = mysql2.createPool({ uri: this.eastUrl!, connectionLimit: 4 })
     this.#closers.push(() => pool.promise().end())
     return { pool, ...named(mysql(pool, { name: 'cars' })) }
+  }
+
+  /** A file of this text, until `close`. */
+  file(text: string): string {
+    const path = join(this.#folder, 'statement.sql')
+    writeFileSync(path, text)
+    return path
   }
 
   /** What was noted under this beginning, in all databases, sorted. */

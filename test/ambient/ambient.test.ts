@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { PoolConnection } from 'mysql2'
 import pg from 'pg'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { currentTransaction, outside } from '../../src/client/index.ts'
@@ -271,9 +272,27 @@ describe('what a library makes of a pool within a transaction', () => {
     expect(await world.notes('refused')).toEqual([])
   })
 
+  test('what sends itself (cursors, ready-made queries, streams) works on a lent connection, and waits for nobody', async () => {
+    const { database: flights } = world.pg()
+    const sendItself = (client: pg.PoolClient) =>
+      new Promise((resolve, reject) => {
+        const done = (error: unknown): void => (error ? reject(error) : resolve(undefined))
+        client.query(new pg.Query("INSERT INTO notes VALUES ('itself')", done as never))
+      })
+    await world.concordat.transaction(async () => {
+      const [client, other] = [await flights.pool.connect(), await flights.pool.connect()]
+      await sendItself(client)
+      await client.query('BEGIN')
+      await expect(sendItself(other)).rejects.toMatchObject({ code: 'BRANCH_STATEMENT_REFUSED' })
+      await client.query('COMMIT')
+    })
+    expect(await world.notes('itself')).toEqual(['itself'])
+  })
+
   test('postgres.js: begin, savepoint, reserve and file work in the branch, notify is refused', async () => {
     const { database: payments } = world.js()
     const { sql } = payments
+    const file = world.file("INSERT INTO notes VALUES ('js file')")
     await world.concordat.transaction(async () => {
       await sql.begin(async (inner) => {
         await inner`INSERT INTO notes VALUES ('js begun')`
@@ -292,10 +311,12 @@ describe('what a library makes of a pool within a transaction', () => {
       await reserved`INSERT INTO notes VALUES ('js reserved')`
       reserved.release()
       await sql.unsafe("INSERT INTO notes VALUES ('js unsafe')")
+      await sql.file(file)
       const rows = await sql<{ what: string }[]>`SELECT what FROM notes WHERE what ${sql`LIKE ${'js%'}`} ORDER BY what`
-      expect(rows.map(({ what }) => what)).toEqual(['js begun', 'js reserved', 'js unsafe'])
+      expect(rows.map(({ what }) => what)).toEqual(['js begun', 'js file', 'js reserved', 'js unsafe'])
+      expect(await outside(() => world.notes('js'))).toEqual([])
     })
-    expect(await world.notes('js')).toEqual(['js begun', 'js reserved', 'js unsafe'])
+    expect(await world.notes('js')).toEqual(['js begun', 'js file', 'js reserved', 'js unsafe'])
     const notified = world.concordat.transaction(() => sql.notify('channel', 'payload'))
     await expect(notified).rejects.toMatchObject({ code: 'BRANCH_STATEMENT_REFUSED' })
   })
@@ -356,6 +377,19 @@ describe.skipIf(noMariadb)('MariaDB', () => {
       })
     })
     expect(await world.notes('methods')).toEqual(['methods callback', 'methods kept'])
+  })
+
+  test('a stream needs a connection, and reads in the branch', async () => {
+    const { database: cars } = world.callbacks()
+    await world.concordat.transaction(async () => {
+      await cars.pool.promise().query("INSERT INTO notes VALUES ('stream')")
+      expect(() => cars.query('SELECT 1')).toThrow('refused')
+      const given = await new Promise<PoolConnection>((resolve, reject) => {
+        cars.pool.getConnection((error, connection) => (error ? reject(error) : resolve(connection)))
+      })
+      const rows = given.query("SELECT what FROM notes WHERE what = 'stream'").stream()
+      expect(await rows.toArray()).toEqual([{ what: 'stream' }])
+    })
   })
 
   test('a query that outlives its transaction is refused', async () => {
