@@ -1,3 +1,4 @@
+import { toError } from '../../../base/index.ts'
 import type { Host } from '../host.ts'
 import { SimPool, withinTime } from '../pool.ts'
 import { DriverWire } from '../wire.ts'
@@ -30,7 +31,20 @@ export class SimPgPool {
     )
   }
 
-  async connect(): Promise<SimPgClient> {
+  /** As the driver's pool: with a callback, in the turn in which the client is there, or with a promise. */
+  connect(): Promise<SimPgClient>
+  connect(callback: (error: Error | undefined, client?: SimPgClient) => void): void
+  connect(callback?: (error: Error | undefined, client?: SimPgClient) => void): Promise<SimPgClient> | undefined {
+    const taken = this.#take()
+    if (callback === undefined) return taken
+    taken.then(
+      (client) => callback(undefined, client),
+      (error) => callback(toError(error)),
+    )
+    return undefined
+  }
+
+  async #take(): Promise<SimPgClient> {
     const { connectionTimeoutMs } = this.#options
     const client = await withinTime(
       this.#host.clock,
