@@ -4,6 +4,14 @@ export { ByteReader, ByteWriter, CodecError } from './bytes.ts'
 export { type Clock, sleep, systemClock, type Timer } from './clock.ts'
 export { ConcordatError, toError } from './errors.ts'
 export {
+  type Failpoint,
+  type FailpointComponent,
+  REQUIRED_OUTCOMES,
+  type RequiredOutcome,
+} from './failpoints/failpoint.ts'
+export { armFailpoints, type FailpointHandler, type FailpointHit, hit, isArmed } from './failpoints/hit.ts'
+export { FAILPOINT_NAMES, FAILPOINTS, type FailpointName, isFailpointName } from './failpoints/table.ts'
+export {
   BRANCHES_MAX,
   type BranchId,
   type Brand,
