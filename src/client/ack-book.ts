@@ -1,4 +1,4 @@
-import type { BranchId, Clock, Txid } from '../base/index.ts'
+import { type BranchId, type Clock, hit, type Txid } from '../base/index.ts'
 import type { ClientMessage, Connection } from '../transport/index.ts'
 
 type Ack = Extract<ClientMessage, { kind: 'ack' }>
@@ -65,10 +65,12 @@ export class AckBook {
     const waiting = this.#unsent
     this.#unsent = []
     for (const [index, ack] of waiting.entries()) {
+      hit('client.ack.before-send', ack.txid)
       if (this.#connection?.send(ack) !== true) {
         this.#unsent = waiting.slice(index)
         return
       }
+      hit('client.ack.sent', ack.txid)
       this.#keep(ack)
     }
   }

@@ -1,4 +1,4 @@
-import { assert, type ClusterId, type Txid, toError, unreachable } from '../base/index.ts'
+import { assert, type ClusterId, hit, type Txid, toError, unreachable } from '../base/index.ts'
 import type { CoordinatorPort, Refusal, Reply } from '../coordinator/index.ts'
 import type { KvError } from '../kv/index.ts'
 import type { PrepareResult } from '../resources/index.ts'
@@ -106,12 +106,14 @@ export class Committer {
     const branch = await enlistment.opening
     const waitMs = this.#decisionWaitMs(tx)
     tx.decide()
+    hit('client.one-phase.before', tx.txid)
     // From here on the database alone decides; there is nothing left to roll back.
     enlistment.phase = 'ended'
     const committed = branch.commitOnePhase().then(() => undefined)
     try {
       const late = await this.#parts.deadlines.within(committed, waitMs, new Error(`no answer within ${waitMs} ms`))
       if (late !== undefined) throw late
+      hit('client.one-phase.answered', tx.txid)
     } catch (thrown) {
       const code = codeOf(thrown)
       if (code === 'BRANCH_ABORTED')
@@ -129,12 +131,14 @@ export class Committer {
   }
 
   async #commitTwoPhase(tx: ActiveTransaction): Promise<void> {
+    hit('client.prepare.before', tx.txid)
     const votes = await tx.unlessEnded(Promise.all(tx.enlistments.map(prepare)))
     for (const [index, vote] of votes.entries()) {
       if (vote.kind === 'abort' || vote.kind === 'unknown') {
         throw votedAbort(tx.txid, tx.enlistments[index]!.resource.name, vote.cause)
       }
     }
+    hit('client.prepare.voted', tx.txid)
     const waitMs = this.#decisionWaitMs(tx)
     tx.decide()
     const writers = tx.enlistments.filter((enlistment) => enlistment.phase === 'prepared')
@@ -157,6 +161,7 @@ export class Committer {
       throw this.#unknown(settlement, toError(thrown).message, thrown)
     }
     if (reply.kind === 'refused') throw await this.#refused(settlement, reply)
+    hit('client.decision.heard', txid)
     await this.#follow(settlement, reply.outcome)
   }
 

@@ -1,4 +1,4 @@
-import type { Clock } from '../base/index.ts'
+import { type Clock, hit } from '../base/index.ts'
 import type { Refusal, RefusalCode, Reply } from '../coordinator/index.ts'
 import type { ClientMessage, Connection, ServerMessage } from '../transport/index.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
@@ -137,8 +137,12 @@ export class RequestTable {
     // The coordinator's time for gathering votes counts from the message's arrival.
     if (request.attempts > 0) request.message = this.#withRemainingTime(request)
     request.attempts += 1
-    if (connection.send(request.message)) request.sentOn = connection
+    const { message } = request
+    const isFirst = message.kind === 'commit' && request.attempts === 1
+    if (isFirst) hit('client.commit.before-send', message.txid)
+    if (connection.send(message)) request.sentOn = connection
     else this.#sendLater(request)
+    if (isFirst) hit('client.commit.sent', message.txid)
   }
 
   #withRemainingTime({ message, votesDueMs }: Request): RequestMessage {

@@ -1,4 +1,4 @@
-import { type ClusterId, type Txid, toError } from '../base/index.ts'
+import { type ClusterId, hit, type Txid, toError } from '../base/index.ts'
 import type { CoordinatorPort } from '../coordinator/index.ts'
 import type { SettleResult } from '../resources/index.ts'
 import type { BranchRecord, Decision } from '../txn/index.ts'
@@ -55,12 +55,16 @@ export class Settler {
   async finish(settlement: Settlement, decision: Decision): Promise<void> {
     const { txid, enlistments } = settlement
     const open = enlistments.filter((enlistment) => enlistment.phase !== 'ended')
-    const done = open.map((enlistment) => this.#attempt(settlement, enlistment, decision))
+    const done = open.map((enlistment) => {
+      hit('client.branch.before-settle', txid)
+      return this.#attempt(settlement, enlistment, decision)
+    })
     let ready: Enlistment[] | undefined = []
     const all = Promise.all(
       done.map(async (attempt, index) => {
         const enlistment = open[index]!
         const result = await attempt
+        if (result === 'done') hit('client.branch.settled', txid)
         if (result === 'again') this.#goOn(settlement, enlistment, decision)
         if (result !== 'done') return
         // Branches that are finished together share an ACK; one that comes after the wait goes alone.
@@ -81,6 +85,7 @@ export class Settler {
    * and only about one that does not answer the coordinators hear. Resolves as `finish` does. Never rejects.
    */
   async rollBack(settlement: Settlement): Promise<void> {
+    hit('client.rollback.before', settlement.txid)
     const open = settlement.enlistments.filter((enlistment) => enlistment.phase !== 'ended')
     // Whatever was asked to prepare may be prepared.
     const promised = open.filter((enlistment) => enlistment.phase !== 'open')
@@ -96,6 +101,7 @@ export class Settler {
     })
     this.#background.track(all)
     await this.#deadlines.within(Promise.all([all, ...drops]), DEFAULTS.settleWaitMs, undefined)
+    hit('client.rollback.after', settlement.txid)
     const services = settlement.services.filter((record) => !dropped.has(record))
     const untold = promised.filter((enlistment) => enlistment.phase !== 'ended' || unknown.includes(enlistment))
     if (untold.length > 0 || services.length > 0) this.#tellAborted({ ...settlement, services }, untold)

@@ -1,4 +1,4 @@
-import { type Clock, type ClusterId, type Txid, unreachable } from '../base/index.ts'
+import { type Clock, type ClusterId, hit, type Txid, unreachable } from '../base/index.ts'
 import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resources/index.ts'
 import type { BranchRecord, Decision, Knowledge } from '../txn/index.ts'
 import type { Coordinator } from './coordinator.ts'
@@ -57,11 +57,13 @@ export class BranchSettler {
     this.#misses.delete(keyOf(branch.txid, branch))
     const decision = decisionOf(await this.#ask(branch.txid, mayPresume))
     if (decision === undefined) return false
+    hit('coordinator.resolver.before-settle', branch.txid)
     const result = await this.#end(branch, decision)
     const { logger, resource } = this.#parts
     logger.debug({ resource, gid: branch.gid, decision, result: result.kind }, 'a prepared branch was settled')
     // `busy`: its session lives, so try again later. `unknownGid`: somebody else ended it; the next scan asks how.
     if (result.kind !== 'done') return false
+    hit('coordinator.resolver.settled', branch.txid)
     this.#parts.coordinator.ack(branch.txid, [branch.branch])
     return true
   }

@@ -1,4 +1,13 @@
-import { assert, type BranchId, type Clock, type ClusterId, type NodeId, Prng, type Txid } from '../base/index.ts'
+import {
+  assert,
+  type BranchId,
+  type Clock,
+  type ClusterId,
+  isArmed,
+  type NodeId,
+  Prng,
+  type Txid,
+} from '../base/index.ts'
 import type { DecisionLog, StateRestore } from '../replica/index.ts'
 import {
   decodeCommands,
@@ -23,6 +32,7 @@ import { type OperatorRecord, OperatorRecords } from './operator-records.ts'
 import { COORDINATOR_DEFAULTS, type CoordinatorOptions } from './options.ts'
 import { noParticipants, type ParticipantPort } from './participant-port.ts'
 import type { Schedule } from './proposal-queue.ts'
+import { hitRecord, type RecordMoment } from './record-points.ts'
 import { refusal } from './refusals.ts'
 import type { AbortRequest, CommitRequest, InquireRequest, Refusal, Reply } from './requests.ts'
 
@@ -290,12 +300,19 @@ export class Coordinator {
   #apply(payload: Uint8Array): void {
     const effects = this.#effects
     for (const command of decodeCommands(payload)) {
+      if (isArmed()) this.#hit(command, 'before-apply')
       this.#ledger.apply(command, effects)
       if (effects.length > 0) this.#carryOut(effects)
+      if (isArmed()) this.#hit(command, 'applied')
       this.#operatorRecords.applied(command)
     }
     if (this.#guardWaiters.length > 0 && this.#ledger.guard === undefined) this.#tellGuard(true)
     this.#leadership?.applied()
+  }
+
+  /** At the leader; what a follower applies has points of its own (`raft.apply`). */
+  #hit(command: LedgerCommand, moment: RecordMoment): void {
+    if (this.#leadership !== undefined) hitRecord(command, moment)
   }
 
   /**

@@ -1,4 +1,4 @@
-import type { BranchId, Clock, Prng, Txid } from '../base/index.ts'
+import { type BranchId, type Clock, hit, type Prng, type Txid } from '../base/index.ts'
 import type { BranchRecord, Decision, Outcome } from '../txn/index.ts'
 import type { CoordinatorOptions } from './options.ts'
 import type { ParticipantPort } from './participant-port.ts'
@@ -55,10 +55,13 @@ export class DecisionDelivery {
   ack(txid: Txid, branches: readonly BranchId[], from?: string): void {
     const delivery = this.#undelivered.get(txid)
     if (delivery === undefined) return
+    hit('coordinator.ack.before-count', txid)
     delivery.acknowledge(branches, from)
-    if (delivery.branches.length > 0) return
-    this.#undelivered.delete(txid)
-    this.#parts.delivered(txid)
+    if (delivery.branches.length === 0) {
+      this.#undelivered.delete(txid)
+      this.#parts.delivered(txid)
+    }
+    hit('coordinator.ack.counted', txid)
   }
 
   /** A participant asks or votes late: tells it at once what was decided. */
@@ -132,7 +135,10 @@ class Delivery implements Undelivered, Alarm {
 
   #tell({ kind, participant, branch }: BranchRecord): void {
     if (kind === 'local') return
-    this.#parts.participants.send(participant, { kind: 'decision', txid: this.txid, branch, decision: this.decision })
+    const { txid, decision } = this
+    hit('coordinator.decision.before-send', txid)
+    this.#parts.participants.send(participant, { kind: 'decision', txid, branch, decision })
+    hit('coordinator.decision.sent', txid)
   }
 }
 

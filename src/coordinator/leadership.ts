@@ -1,6 +1,7 @@
 import {
   type BranchId,
   type Clock,
+  hit,
   InvariantError,
   type NodeId,
   type Prng,
@@ -95,11 +96,13 @@ export class Leadership {
   /** P6: continues what the ledger has open, and tells every decision again, at once. */
   begin(): void {
     this.#spaceLow = this.#parts.log.status().spaceLow
+    hit('coordinator.leading.before-continue')
     for (const effect of this.#parts.ledger.pending()) {
       // An old decision: nobody here waits for it, and it was counted when it was made.
       if (effect.kind === 'decided') this.delivery.start(effect.txid, effect.outcome, effect.branches)
       else this.carryOut(effect)
     }
+    hit('coordinator.leading.continued')
   }
 
   /**
@@ -126,6 +129,7 @@ export class Leadership {
   /** The answer, when there is one at once; otherwise `reply` is called later. So are `abort` and `inquire`. */
   commit(request: CommitRequest, reply: ReplyTo): Reply | undefined {
     const { txid, branches } = request
+    hit('coordinator.request.received', txid)
     const malformed = checkCommitBranches(branches)
     if (malformed !== undefined) return malformed
     if (this.#parts.ledger.isGuarded(txid)) return guardedRefusal()
@@ -173,6 +177,7 @@ export class Leadership {
   }
 
   inquire({ txid, settle }: InquireRequest, reply: ReplyTo): Reply | undefined {
+    hit('coordinator.inquiry.received', txid)
     if (this.#parts.ledger.isGuarded(txid)) return guardedRefusal()
     const open = this.#open.get(txid)
     if (open?.round?.open) {
@@ -326,6 +331,7 @@ export class Leadership {
     if (open === undefined) return
     this.#open.delete(txid)
     open.round?.stop()
+    if (open.waiting) hit('coordinator.answer.before-send', txid)
     this.#answerAll(open, answer)
     this.#checkIdle()
   }
@@ -391,7 +397,10 @@ export class Leadership {
   }
 
   #answerAll(open: OpenTransaction, answer: Reply): void {
-    for (const reply of open.takeReplies()) this.#parts.answer(reply, answer)
+    for (const reply of open.takeReplies()) {
+      this.#parts.answer(reply, answer)
+      if (answer.kind === 'outcome') hit('coordinator.answer.sent', open.txid)
+    }
   }
 }
 

@@ -1,7 +1,8 @@
-import { ByteWriter, type Clock, type NodeId, type Timer } from '../base/index.ts'
+import { ByteWriter, type Clock, isArmed, type NodeId, type Timer } from '../base/index.ts'
 import type { DecisionLog, ProposeResult } from '../replica/index.ts'
 import { encodeCommands, type LedgerCommand } from '../txn/index.ts'
 import type { CoordinatorOptions } from './options.ts'
+import { hitRecord } from './record-points.ts'
 
 /** Who waits for a record. */
 export interface Proposer {
@@ -98,6 +99,7 @@ export class ProposalQueue {
   #offerAll(): Refused | undefined {
     while (this.#proposals.length > 0) {
       const batch = this.#takeBatch()
+      if (isArmed()) for (const { command } of batch) hitRecord(command, 'before-propose')
       const result = this.#parts.log.propose(encode(batch), { reserve: batch.every(({ reserve }) => reserve) })
       if (result.kind === 'refused') {
         this.#proposals = [...batch, ...this.#proposals]
@@ -105,6 +107,7 @@ export class ProposalQueue {
       }
       // Progress: patience starts anew. What comes in faster than the log takes it meets `openMax` instead.
       this.#stalledSinceMs = undefined
+      if (isArmed()) for (const { command } of batch) hitRecord(command, 'proposed')
       for (const { proposer } of batch) proposer?.accepted()
     }
     return undefined

@@ -1,4 +1,4 @@
-import type { BranchId, Prng, Txid } from '../base/index.ts'
+import { type BranchId, hit, type Prng, type Txid } from '../base/index.ts'
 import type { AbortReason, BranchRecord, Vote } from '../txn/index.ts'
 import type { CoordinatorOptions } from './options.ts'
 import type { ParticipantPort } from './participant-port.ts'
@@ -68,12 +68,18 @@ export class VoteRound {
     if (from !== undefined && record?.participant !== from) return
     // Before the start the log may still refuse the transaction, so nothing may be decided; PREPARE will ask again.
     if (record === undefined || this.#over || !this.#started) return
+    hit('coordinator.vote.before-count', this.#txid)
+    this.#count(record, vote, evidence)
+    hit('coordinator.vote.counted', this.#txid)
+  }
+
+  #count(record: BranchRecord, vote: Vote, evidence: string | undefined): void {
     if (vote === 'abort') {
       this.abort('votedAbort', record.participant)
       return
     }
-    this.#missing.delete(branch)
-    this.#branches.set(branch, { ...record, vote, evidence })
+    this.#missing.delete(record.branch)
+    this.#branches.set(record.branch, { ...record, vote, evidence })
     if (this.#missing.size === 0) this.#end({ kind: 'commit', branches: [...this.#branches.values()] })
   }
 
@@ -105,6 +111,7 @@ export class VoteRound {
     wheel.set(this.#resend, resendDelayMs(this.#attempts++, prng, options))
     for (const { branch, participant } of [...this.#missing.values()]) {
       if (this.#over) return
+      hit('coordinator.prepare.before-send', this.#txid)
       participants.send(participant, {
         kind: 'prepare',
         txid: this.#txid,
@@ -112,6 +119,7 @@ export class VoteRound {
         participant,
         timeoutMs: this.#timeoutMs,
       })
+      hit('coordinator.prepare.sent', this.#txid)
     }
   }
 }

@@ -1,4 +1,4 @@
-import { assert, type Clock, type NodeId, toError } from '../base/index.ts'
+import { assert, type Clock, hit, type NodeId, toError } from '../base/index.ts'
 import {
   type ConfigurationData,
   decodeConfiguration,
@@ -219,11 +219,7 @@ export class Applier {
     const entry = item.entries[this.#offset]
     if (entry !== undefined) {
       this.#offset++
-      if (
-        entry.kind === EntryKind.command &&
-        !this.#call((handler) => handler.apply(entry.data, entry.index), entry.index)
-      )
-        return false
+      if (entry.kind === EntryKind.command && !this.#apply(entry)) return false
       this.#applied(entry)
     }
     if (this.#offset >= item.entries.length) {
@@ -232,6 +228,13 @@ export class Applier {
       this.#backlogBytes -= item.bytes
     }
     return true
+  }
+
+  #apply(entry: Entry): boolean {
+    hit('raft.apply.before')
+    const isApplied = this.#call((handler) => handler.apply(entry.data, entry.index), entry.index)
+    hit('raft.apply.after')
+    return isApplied
   }
 
   #applied(entry: Entry): void {

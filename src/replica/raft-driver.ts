@@ -1,4 +1,4 @@
-import { assert, toError, unreachable } from '../base/index.ts'
+import { assert, hit, isArmed, toError, unreachable } from '../base/index.ts'
 import {
   ENTRY_OVERHEAD_BYTES,
   type Raft,
@@ -9,6 +9,7 @@ import {
   type WriteEffect,
 } from '../raft/index.ts'
 import type { Applier } from './applier.ts'
+import { hitMessage, hitWrites } from './raft-points.ts'
 import type { RaftStorage } from './raft-storage.ts'
 import type { ReadBarriers } from './read-barriers.ts'
 import type { PeerRecord } from './records.ts'
@@ -111,6 +112,10 @@ export class RaftDriver {
     this.#proposals.push(payload)
     this.schedule()
     return true
+  }
+
+  get #leads(): boolean {
+    return this.#raft.status().role === 'leader'
   }
 
   /** Makes sure that a turn comes. */
@@ -233,6 +238,7 @@ export class RaftDriver {
       case 'configurationProposed':
       case 'configurationRefused':
         this.#options.onConfiguration(effect)
+        if (effect.kind === 'configurationChanged') hit('raft.configuration.applied')
         break
       case 'sendSnapshot':
       case 'chunkAcknowledged':
@@ -252,12 +258,14 @@ export class RaftDriver {
   #write(writes: readonly WriteEffect[]): void {
     const peers = this.#options.takePeerRecords(writes.length > 0)
     if (writes.length === 0 && peers.length === 0) return
+    if (isArmed()) hitWrites(writes, 'before-write', this.#leads)
     this.#options.storage.append(writes, peers, () => this.#written(writes))
   }
 
   #written(writes: readonly WriteEffect[]): void {
     const last = writes.at(-1)
     if (this.#stopped || last === undefined) return
+    if (isArmed()) hitWrites(writes, 'durable', this.#leads)
     try {
       for (const write of writes) for (const message of write.unlocks) this.#send(message)
     } catch (error) {
@@ -274,8 +282,11 @@ export class RaftDriver {
   }
 
   #send(message: RaftMessage): void {
+    if (isArmed()) hitMessage(message, 'before-send')
     this.#options.onSent?.(message)
-    if (this.#options.send(message)) return
+    const isQueued = this.#options.send(message)
+    if (isArmed()) hitMessage(message, 'sent')
+    if (isQueued) return
     // Only a leader's stream of entries has a position that must go back; everything else is repeated by its sender.
     if (message.kind === 'appendEntries') this.enqueue({ kind: 'unreachable', peer: message.to })
   }

@@ -1,4 +1,4 @@
-import { assert, type Clock, type ClusterId, type NodeId } from '../base/index.ts'
+import { assert, type Clock, type ClusterId, hit, type NodeId } from '../base/index.ts'
 import {
   type ConfigurationData,
   type Entry,
@@ -121,7 +121,10 @@ export class RaftStorage {
       }
     })
     failure.catch(() => undefined)
-    return new RaftStorage(await recoverStorage({ ...options, onFailure }), failure, options.segmentBytesMax)
+    hit('raft.start.before-read')
+    const recovered = await recoverStorage({ ...options, onFailure })
+    hit('raft.start.log-read')
+    return new RaftStorage(recovered, failure, options.segmentBytesMax)
   }
 
   get storeId(): string {
@@ -203,6 +206,7 @@ export class RaftStorage {
   async compact(through: LogIndex): Promise<void> {
     if (through <= this.#base.index) return
     assert(through <= this.#lastIndex, 'only a prefix of the log is compacted')
+    hit('raft.compaction.before-write')
     const term = this.#terms.termAt(through)
     this.#terms.compactTo(through, this.#lastIndex)
     const row = this.#entryIndex.rowOf((through + 1) as LogIndex)
@@ -211,6 +215,7 @@ export class RaftStorage {
     this.#entryIndex.dropBefore(keep)
     const position = keep < this.#entryIndex.endRow ? this.#entryIndex.positionAt(keep) : undefined
     await this.#checkpoint({ index: through, term }, false, position)
+    hit('raft.compaction.removed')
   }
 
   /**
@@ -291,6 +296,7 @@ export class RaftStorage {
       })
     })
     const [position] = await this.#orFailure(durable)
+    if (!discard) hit('raft.compaction.durable')
     await this.#wal.removeBefore(keepFrom ?? position!)
   }
 

@@ -1,4 +1,4 @@
-import { assert, InvariantError, type NodeId } from '../base/index.ts'
+import { assert, hit, InvariantError, type NodeId } from '../base/index.ts'
 import { Raft, type RaftEffect } from '../raft/index.ts'
 import type { Connection, Hello, NodeIdentity, Rejected } from '../transport/index.ts'
 import { Applier } from './applier.ts'
@@ -191,6 +191,7 @@ export class Replica implements DecisionLog {
     assert(this.#state === 'opened', 'a replica is started once')
     this.#state = 'running'
     await this.#snapshots.restore(handler)
+    hit('raft.start.restored')
     // Stopped meanwhile.
     if (this.#isStopped) return
     this.#applier.start(handler)

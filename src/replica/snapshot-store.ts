@@ -1,4 +1,4 @@
-import { assert, type Clock, type ClusterId } from '../base/index.ts'
+import { assert, type Clock, type ClusterId, hit } from '../base/index.ts'
 import type { SnapshotPosition } from '../raft/index.ts'
 import { type Disk, FileDraft, listFiles, readPieces, removeDraft, removeDurably } from '../wal/index.ts'
 import type { FrozenState } from './decision-log.ts'
@@ -121,7 +121,9 @@ export class SnapshotStore {
     try {
       const written = await new SnapshotWriter(draft, this.#slices).write(header, state)
       await ready()
+      hit('raft.snapshot.written')
       await draft.publish()
+      hit('raft.snapshot.named')
       return this.#adopt({ name, header, ...written })
     } catch (error) {
       // What failed is more telling than what the clean-up says.

@@ -1,4 +1,4 @@
-import { type Clock, type Timer, toError } from '../base/index.ts'
+import { type Clock, hit, type Timer, toError } from '../base/index.ts'
 import type { LogIndex } from '../raft/index.ts'
 import { isOutOfSpace } from '../wal/index.ts'
 import type { Applier, FrozenAt } from './applier.ts'
@@ -94,6 +94,7 @@ export class SnapshotTaker {
     const { appliedBytes } = applier
     const startedAtMs = clock.monotonicMs()
     try {
+      hit('raft.snapshot.before-write')
       const frozen = applier.freeze()
       const snapshot = await this.#write(frozen)
       this.#bytesBefore = appliedBytes

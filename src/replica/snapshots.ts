@@ -1,4 +1,4 @@
-import { type Clock, CodecError, type NodeId, toError } from '../base/index.ts'
+import { type Clock, CodecError, hit, type NodeId, toError } from '../base/index.ts'
 import type { InstallSnapshot, RaftEffect, RaftEvent, RaftStatus, SnapshotPosition, Term } from '../raft/index.ts'
 import { removeDurably, WalClosedError } from '../wal/index.ts'
 import type { Applier } from './applier.ts'
@@ -194,6 +194,7 @@ export class Snapshots {
 
   async #putInForce(position: SnapshotPosition, snapshotId: number): Promise<StoredSnapshot> {
     const { storage, applier, logger, onMembers } = this.#options
+    hit('raft.install.before-read')
     const restoring = this.#handler!.restore()
     const snapshot = await useful(() =>
       storage.snapshots.readReceived(position, snapshotId, (content) =>
@@ -203,9 +204,12 @@ export class Snapshots {
     const data = { ...snapshot.header.configuration, index: position.index }
     const members = await useful(async () => MemberList.from(data))
     if (this.#stopped) return snapshot
+    hit('raft.install.before-log')
     await storage.beginAfter(position)
+    hit('raft.install.log-begun')
     if (this.#stopped) return snapshot
     applier.replace(position, members, () => restoring.finish())
+    hit('raft.install.replaced')
     storage.snapshots.adopt(snapshot)
     this.#taker.noteInstalled()
     onMembers(members)

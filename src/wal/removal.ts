@@ -1,3 +1,4 @@
+import { hit } from '../base/index.ts'
 import type { Reader } from './reader.ts'
 import { type Segment, type Store, segmentPath } from './segment.ts'
 
@@ -69,8 +70,10 @@ export class Removal {
 
   async #removeFirst(path: string): Promise<void> {
     const { store, segments } = this.#options
+    hit('wal.removal.before')
     await store.disk.remove(path)
     await store.disk.syncDirectory(store.directory)
+    hit('wal.removal.after')
     segments.shift()
   }
 }

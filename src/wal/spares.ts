@@ -1,4 +1,4 @@
-import type { Clock, Timer } from '../base/index.ts'
+import { type Clock, hit, type Timer } from '../base/index.ts'
 import { isOutOfSpace } from './disk.ts'
 import { DATA_OFFSET } from './format.ts'
 import { makeSegment, removeUnfinished, type Segment, type Store, segmentPath } from './segment.ts'
@@ -107,7 +107,9 @@ export class Spares {
     const { store, segments, segmentBytesMax: size } = this.#options
     const last = segments.at(-1)
     const segment = { number: (last?.number ?? 0) + 1, base: (last?.base ?? 0) + (last?.size ?? 0), size }
+    hit('wal.segment.before-make')
     await makeSegment(store, segment)
+    hit('wal.segment.made')
     const file = await store.disk.openFile(segmentPath(store.directory, segment.number), { durable: true })
     segments.push({ ...segment, dataEnd: DATA_OFFSET, file })
     this.#options.onReady()

@@ -1,4 +1,4 @@
-import { assert, type Clock, ConcordatError, systemClock, type Timer, toError } from '../base/index.ts'
+import { assert, type Clock, ConcordatError, hit, systemClock, type Timer, toError } from '../base/index.ts'
 import { Batch } from './batch.ts'
 import { WalClosedError, WalFailedError, WalRecordTooLargeError } from './errors.ts'
 import {
@@ -384,6 +384,7 @@ export class Wal {
     this.#sealedBytes -= batch.length
     this.#writing = batch
     const bytes = batch.finish(this.#durableEnd)
+    hit('wal.batch.before-write')
     segment.file.write(bytes, batch.place.offset, (error) => {
       assert(this.#writing === batch, 'one write at a time')
       this.#writing = undefined
@@ -391,10 +392,12 @@ export class Wal {
       else this.#fail(`a write to ${this.#pathOf(segment)} failed`, error)
       if (this.#writing === undefined) this.#onIdle?.()
     })
+    hit('wal.batch.under-way')
   }
 
   #written(batch: Batch, segment: Segment): void {
     if (this.#failure !== undefined) return
+    hit('wal.batch.durable')
     segment.dataEnd = batch.end
     this.#activeNumber = segment.number
     this.#durableEnd = segment.base + batch.end
@@ -408,6 +411,7 @@ export class Wal {
     this.#armMark()
     this.#waiters.wake(this.#durableEnd)
     for (const onDurable of batch.onDurable) onDurable()
+    hit('wal.batch.acknowledged')
   }
 
   #recycle(memory: Buffer): void {

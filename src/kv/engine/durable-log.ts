@@ -1,4 +1,4 @@
-import { assert } from '../../base/index.ts'
+import { assert, hit } from '../../base/index.ts'
 import { type Position, Wal, WalClosedError, WalFailedError, type WalOptions } from '../../wal/index.ts'
 import { rangeSpan } from '../locks/index.ts'
 import { Data } from './data.ts'
@@ -88,6 +88,7 @@ export class DurableLog {
    * has them all; after it, the new mark.
    */
   async checkpoint(removed: StoreChange['removed']): Promise<void> {
+    hit('kv.checkpoint.before')
     const carried = [...this.state.inDoubt.values()].map((row): KvRecord => ({ kind: 'inDoubt', row }))
     const { positions, durable } = this.#appended([{ kind: 'head', uniquePrefixes: this.#uniquePrefixes }, ...carried])
     const [position] = positions
@@ -95,9 +96,12 @@ export class DurableLog {
     this.#appendedBytes = 0
     const effects = this.data.freeze()
     await durable
+    hit('kv.checkpoint.noted')
     await this.data.store.write({ effects, removed, mark: this.#markAt(position) })
     this.data.thaw()
+    hit('kv.checkpoint.stored')
     await this.#opened.removeBefore(position)
+    hit('kv.checkpoint.cut')
   }
 
   /** Bytes that were appended since the last checkpoint began, or since the start. */

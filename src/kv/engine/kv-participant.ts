@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
-import { type Clock, makeTxid, parseTxid, systemClock, type Txid } from '../../base/index.ts'
+import { type Clock, hit, makeTxid, parseTxid, systemClock, type Txid } from '../../base/index.ts'
 import { nodeDisk } from '../../wal/index.ts'
 import type { KvValue } from '../constraints/index.ts'
 import type { KvBranch, ScanOptions, ScanResult } from './branch.ts'
@@ -79,8 +79,10 @@ export class KvParticipant {
     try {
       const ours = { disk, directory: `${directory}/log`, segmentBytesMax, store, uniquePrefixes, onFailure: fail }
       opened = await DurableLog.open({ ...options, ...ours })
+      hit('kv.start.log-read')
       kv = new KvParticipant(opened, options, fail)
       kv.#branches.takeBack(opened.state.inDoubt.values())
+      hit('kv.start.locked')
       return kv
     } catch (error) {
       await opened?.close()
@@ -144,7 +146,9 @@ export class KvParticipant {
     if (known !== undefined) return known.kind === 'abort' ? known : { kind: 'done' }
     const judged = this.#voting.judge(id)
     if (judged.kind !== 'row') return judged.kind === 'abort' ? judged : { kind: 'done' }
+    hit('kv.one-phase.before-write', id)
     await this.#log.append({ kind: 'prepared', row: judged.row }, { kind: 'committed', txid: id })
+    hit('kv.one-phase.durable', id)
     // Not before: nobody else has this decision on disk, so nobody may have seen what a crash would undo.
     this.#branches.release(id, 'is committed')
     return { kind: 'done' }
@@ -173,9 +177,11 @@ export class KvParticipant {
     this.#voting.forgetReadOnly(id)
     this.#branches.drop(id, 'is aborted')
     if (state.inDoubt.has(id)) {
+      hit('kv.abort.before-write', id)
       const durable = this.#log.append({ kind: 'aborted', txid: id })
       this.#branches.release(id, 'is aborted')
       await durable
+      hit('kv.abort.durable', id)
       return { kind: 'done' }
     }
     const outcome = state.outcomeOf(id)
@@ -298,11 +304,14 @@ export class KvParticipant {
   }
 
   async #committed(txid: Txid): Promise<{ readonly kind: 'done' }> {
+    hit('kv.commit.before-write', txid)
     const durable = this.#log.append({ kind: 'committed', txid })
     // The decision is on disk at the coordinators, so others may see the effects before they are on this disk: after a
     // crash they are in doubt again, behind their locks, and whoever has seen them follows behind in the log.
     this.#branches.release(txid, 'is committed')
+    hit('kv.commit.written', txid)
     await durable
+    hit('kv.commit.durable', txid)
     return { kind: 'done' }
   }
 

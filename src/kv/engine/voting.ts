@@ -1,4 +1,4 @@
-import { assert, type Clock, type Txid } from '../../base/index.ts'
+import { assert, type Clock, hit, type Txid } from '../../base/index.ts'
 import type { Rule } from '../constraints/index.ts'
 import type { DurableLog } from './durable-log.ts'
 import { judge } from './judge.ts'
@@ -62,6 +62,7 @@ export class Voting {
   vote(txid: Txid): Promise<KvVote> {
     const judged = this.judge(txid)
     if (judged.kind !== 'row') return Promise.resolve(judged)
+    hit('kv.prepared.before-write', txid)
     const writing = this.#options.log.append({ kind: 'prepared', row: judged.row })
     writing.catch(() => undefined)
     this.#writing.set(txid, writing)
@@ -92,7 +93,7 @@ export class Voting {
   async #voted(txid: Txid): Promise<KvVote> {
     const { state } = this.#options.log
     await this.#writing.get(txid)
-    this.#writing.delete(txid)
+    if (this.#writing.delete(txid)) hit('kv.prepared.durable', txid)
     if (state.inDoubt.has(txid)) return { kind: 'commit' }
     const outcome = state.outcomeOf(txid)
     assert(outcome !== undefined, 'what is no longer in doubt has an outcome')
@@ -110,6 +111,7 @@ export class Voting {
   /** Rolls back and remembers it. A vote to abort need not be on disk: who forgets the branch votes abort again. */
   #refuse(txid: Txid, reason: RefusalReason, why?: string): AbortVote {
     const { log, branches } = this.#options
+    hit('kv.refused.before-write', txid)
     branches.drop(txid, 'was rolled back')
     log.append({ kind: 'refused', txid, reason }).catch(() => undefined)
     return abortVote(txid, reason, why)

@@ -1,4 +1,4 @@
-import { type BranchId, type Clock, sleep, type Txid, toError } from '../../base/index.ts'
+import { type BranchId, type Clock, hit, sleep, type Txid, toError } from '../../base/index.ts'
 import type { Logger } from '../../client/index.ts'
 import { type KvDesk, type KvParticipant, type KvSettled, refusalOfVote } from '../../kv/index.ts'
 import type { Decision, Vote } from '../../txn/index.ts'
@@ -77,7 +77,9 @@ export class KvKeeper {
       logger.info({ txid, branch, reason: vote.reason }, 'a branch voted abort')
     }
     if (vote.kind === 'commit' && kv.evidence(txid) === 'none') this.#doubt(txid, branch, options.askMs)
+    hit('kv.vote.before-send', txid)
     reply(vote.kind)
+    hit('kv.vote.sent', txid)
   }
 
   async #carryOut(txid: Txid, branch: BranchId, decision: Decision): Promise<void> {
@@ -87,7 +89,9 @@ export class KvKeeper {
     if (isEnd(settled)) {
       desk.over(txid)
       this.#inDoubt.delete(txid)
-      return ack(txid, [branch])
+      hit('kv.ack.before-send', txid)
+      ack(txid, [branch])
+      return hit('kv.ack.sent', txid)
     }
     // One that was never asked for its vote is still at work, and nobody else would end it.
     desk.abort(txid, 'its transaction was decided without its vote')

@@ -3,6 +3,7 @@ import {
   type BranchTicket,
   type Clock,
   type ClusterId,
+  hit,
   sleep,
   type Txid,
   toError,
@@ -52,6 +53,7 @@ export class BranchKeeper {
     this.#calls = new HandlerCalls(parts)
     this.table = new BranchTable(options.endedMax)
     for (const entry of journal.found) this.#recover(entry)
+    hit('service.start.journal-read')
   }
 
   /**
@@ -63,6 +65,7 @@ export class BranchKeeper {
     open.working += 1
     try {
       await open.joined
+      hit('service.joined.durable', open.key.txid)
       if (open.decision !== undefined) throw over(open.key)
       return await work(open.key)
     } catch (thrown) {
@@ -126,6 +129,7 @@ export class BranchKeeper {
     const nowMs = clock.monotonicMs()
     branch.dueMs = nowMs + ticket.timeoutMs + options.joinedSlackMs
     branch.askMs = nowMs + options.joinedAskMs
+    hit('service.joined.before-write', key.txid)
     branch.joined = this.#note(key, 'joined')
     this.table.add(branch)
     return branch
@@ -178,15 +182,20 @@ export class BranchKeeper {
 
   async #vote(open: OpenBranch): Promise<void> {
     const { clock, options } = this.#parts
+    const { txid } = open.key
+    hit('service.prepare.before-call', txid)
     const vote = open.isSpoilt ? 'abort' : await this.#calls.prepare(open.key)
+    hit('service.prepare.called', txid)
     // Decided without this vote: nothing is promised any more.
     if (open.decision === undefined) {
       await this.#note(open.key, STATE_OF[vote])
+      hit('service.vote.durable', txid)
       open.vote = vote
       open.askMs = clock.monotonicMs() + options.askMs
       open.asks = 0
       open.reply?.(vote)
       open.reply = undefined
+      hit('service.vote.sent', txid)
     }
     open.phase = 'voted'
     if (open.vote === 'readOnly') this.table.end(open.key.gid, 'readOnly')
@@ -194,12 +203,16 @@ export class BranchKeeper {
   }
 
   async #carryOut({ key }: OpenBranch, decision: Decision): Promise<void> {
+    hit('service.outcome.before-call', key.txid)
     // Otherwise it stays open in the journal: after the next start the coordinators are asked, and it goes on.
     if (!(await this.#calls.outcome(key, decision))) return
+    hit('service.outcome.called', key.txid)
     const end = decision === 'commit' ? 'committed' : 'aborted'
     await this.#note(key, end)
+    hit('service.ended.durable', key.txid)
     this.table.end(key.gid, end)
     this.#parts.ack(key.txid, [key.branch])
+    hit('service.ack.sent', key.txid)
   }
 
   #note({ txid, branch }: BranchKey, state: BranchState): Promise<void> {

@@ -1,4 +1,4 @@
-import { type BranchId, type Clock, type ClusterId, type Timer, type Txid, toError } from '../../base/index.ts'
+import { type BranchId, type Clock, type ClusterId, hit, type Timer, type Txid, toError } from '../../base/index.ts'
 import type { Logger } from '../../client/index.ts'
 import type { CoordinatorPort, Reply } from '../../coordinator/index.ts'
 import type { Decision } from '../../txn/index.ts'
@@ -64,7 +64,9 @@ export class Inquirer {
     try {
       // P5: to settle an unknown transaction aborts it. A branch that has not voted may belong to one that still runs.
       const settle = branch.phase === 'voted' || nowMs >= branch.dueMs
+      hit('service.inquiry.before-send', txid)
       const reply = await coordinators.inquire({ clusterId, txid, settle }, options.answerMs)
+      hit('service.inquiry.answered', txid)
       const decision = decisionOf(reply)
       if (decision !== undefined) keeper.decide(txid, branchId, decision)
     } catch (thrown) {

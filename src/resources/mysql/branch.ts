@@ -4,6 +4,7 @@ import { BranchLife, type BranchSteps, type Verb } from '../branch-life.ts'
 import { type BranchGuard, LEADING } from '../guard.ts'
 import type { Branch, BranchIdentity, PrepareResult, SettleResult } from '../resource.ts'
 import type { SlotGate } from '../slot-gate.ts'
+import { type DecisiveStep, decisive } from '../statement-points.ts'
 import type { MysqlSession } from './driver.ts'
 import { recover, settlePrepared } from './settle.ts'
 import { WITNESS_TOKEN, type Witness } from './witness.ts'
@@ -15,15 +16,15 @@ export const REFUSED_STATEMENTS = new RegExp(
   'i',
 )
 
-interface Own {
+interface Own<Client> {
   readonly gid: Gid
   readonly identity: BranchIdentity
   readonly guard: BranchGuard
   readonly witness: Witness | undefined
+  readonly access: Access<MysqlSession<Client>>
 }
 
-interface Parts<Client> extends Own {
-  readonly access: Access<MysqlSession<Client>>
+interface Parts<Client> extends Own<Client> {
   readonly held: MysqlSession<Client>
   readonly slots?: SlotGate | undefined
 }
@@ -44,10 +45,10 @@ class MysqlSteps implements BranchSteps<MysqlSession<unknown>> {
   readonly keepsWaitingSession = false
   /** Only then does MariaDB let a resolver settle the branch. */
   readonly closesAtHandOver = true
-  readonly #own: Own
+  readonly #own: Own<unknown>
   readonly #xid: string
 
-  constructor(own: Own) {
+  constructor(own: Own<unknown>) {
     this.#own = own
     this.#xid = xidLiteral(own.identity)
   }
@@ -64,7 +65,7 @@ class MysqlSteps implements BranchSteps<MysqlSession<unknown>> {
       // Nothing was prepared, so this is no doubt: whatever was written goes with the session.
       return { kind: 'abort', cause: toError(error) }
     }
-    await this.#endThen(held, `XA PREPARE ${this.#xid}`)
+    await this.#endThen('prepare', held, `XA PREPARE ${this.#xid}`)
     return this.#voteCommit()
   }
 
@@ -73,7 +74,7 @@ class MysqlSteps implements BranchSteps<MysqlSession<unknown>> {
   }
 
   async commitOnePhase(held: MysqlSession<unknown>): Promise<undefined> {
-    await this.#endThen(held, `XA COMMIT ${this.#xid} ONE PHASE`)
+    await this.#endThen('one-phase', held, `XA COMMIT ${this.#xid} ONE PHASE`)
   }
 
   async find(session: MysqlSession<unknown>): Promise<PrepareResult | undefined> {
@@ -82,7 +83,7 @@ class MysqlSteps implements BranchSteps<MysqlSession<unknown>> {
   }
 
   settle(session: MysqlSession<unknown>, verb: Verb): Promise<SettleResult> {
-    return settlePrepared((sql) => session.run(sql), verb, this.#own.identity)
+    return settlePrepared((sql) => session.run(sql), verb, this.#own.identity, this.#own.access.resource)
   }
 
   async rollBack(held: MysqlSession<unknown>): Promise<void> {
@@ -96,12 +97,10 @@ class MysqlSteps implements BranchSteps<MysqlSession<unknown>> {
   }
 
   /** XA END and the statement behind it, in one round trip where the connection allows several statements in a text. */
-  async #endThen(held: MysqlSession<unknown>, statement: string): Promise<void> {
-    if (held.takesMany) {
-      await held.run(`XA END ${this.#xid}; ${statement}`)
-    } else {
-      await held.run(`XA END ${this.#xid}`)
-      await held.run(statement)
-    }
+  async #endThen(step: DecisiveStep, held: MysqlSession<unknown>, statement: string): Promise<void> {
+    const end = `XA END ${this.#xid}`
+    if (!held.takesMany) await held.run(end)
+    const text = held.takesMany ? `${end}; ${statement}` : statement
+    await decisive(step, this.#own.identity.txid, this.#own.access.resource, () => held.run(text))
   }
 }

@@ -1,6 +1,7 @@
 import { type ClusterId, makeGid, systemClock } from '../../base/index.ts'
 import { type Access, callIn } from '../access.ts'
 import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resource.ts'
+import { decisive } from '../statement-points.ts'
 import { CALL_MS_MAX } from '../waiting.ts'
 import type { MysqlDriver, MysqlSession } from './driver.ts'
 import { MYSQL_ERRORS } from './errors.ts'
@@ -35,11 +36,11 @@ export class MysqlInDoubt implements InDoubtPort {
   }
 
   commit(identity: BranchIdentity): Promise<SettleResult> {
-    return this.#run((run) => settlePrepared(run, 'COMMIT', identity))
+    return this.#run((run) => settlePrepared(run, 'COMMIT', identity, this.#access.resource))
   }
 
   abort(identity: BranchIdentity): Promise<SettleResult> {
-    return this.#run((run) => settlePrepared(run, 'ROLLBACK', identity))
+    return this.#run((run) => settlePrepared(run, 'ROLLBACK', identity, this.#access.resource))
   }
 
   /**
@@ -50,12 +51,13 @@ export class MysqlInDoubt implements InDoubtPort {
     const witness = this.#witness
     if (witness === undefined) return 'none'
     const gid = makeGid(identity.cluster, identity.txid, identity.branch)
-    return this.#run(async (run) => {
+    const look = async (run: Run): Promise<Evidence> => {
       await witness.create(run)
       const isPrepared = token === WITNESS_TOKEN && isListed(await recover(run), gid)
       if (await witness.saw(run, gid)) return 'committed'
       return token === WITNESS_TOKEN && !isPrepared ? 'aborted' : 'none'
-    })
+    }
+    return decisive('evidence', identity.txid, this.#access.resource, () => this.#run(look))
   }
 
   async forgetEvidence(cluster: ClusterId, beforeMs: number): Promise<void> {

@@ -1,6 +1,7 @@
 import { makeGid } from '../../base/index.ts'
 import type { Verb } from '../branch-life.ts'
 import type { BranchIdentity, SettleResult } from '../resource.ts'
+import { decisive, stepOf } from '../statement-points.ts'
 import { Errno, errnoOf } from './errors.ts'
 import { isListed, type RecoverRow, xidLiteral } from './xid.ts'
 
@@ -14,11 +15,17 @@ export async function recover(run: Run): Promise<readonly RecoverRow[]> {
 /**
  * XA COMMIT or XA ROLLBACK of a prepared branch.
  *
+ * @param place the name under which the coordinators know the database
  * @throws what the driver threw when the answer is neither success nor an unknown xid
  */
-export async function settlePrepared(run: Run, verb: Verb, identity: BranchIdentity): Promise<SettleResult> {
+export async function settlePrepared(
+  run: Run,
+  verb: Verb,
+  identity: BranchIdentity,
+  place: string,
+): Promise<SettleResult> {
   try {
-    await run(`XA ${verb} ${xidLiteral(identity)}`)
+    await decisive(stepOf(verb), identity.txid, place, () => run(`XA ${verb} ${xidLiteral(identity)}`))
     return { kind: 'done' }
   } catch (error) {
     const errno = errnoOf(error)

@@ -5,6 +5,7 @@ import { BranchAbortedError, BranchEscapedError, BranchOutcomeUnknownError } fro
 import { type BranchGuard, LEADING } from '../guard.ts'
 import type { Branch, PrepareResult, SettleResult } from '../resource.ts'
 import type { SlotGate } from '../slot-gate.ts'
+import { decisive } from '../statement-points.ts'
 import type { DriverSession, Reply } from './driver.ts'
 import { explainPrepare } from './errors.ts'
 import { findPrepared } from './in-doubt.ts'
@@ -73,7 +74,7 @@ class PostgresSteps implements BranchSteps<DriverSession<unknown>> {
 
   async commitOnePhase(held: DriverSession<unknown>): Promise<Error | undefined> {
     if (!held.opened) return undefined
-    const reply = await held.run(`${IDENTIFY}; COMMIT`)
+    const reply = await decisive('one-phase', this.#gid, this.#resource, () => held.run(`${IDENTIFY}; COMMIT`))
     if (!this.#identify(reply).isOurs) {
       return new BranchOutcomeUnknownError(this.#gid, { cause: new BranchEscapedError(this.#gid) })
     }
@@ -86,7 +87,7 @@ class PostgresSteps implements BranchSteps<DriverSession<unknown>> {
   }
 
   settle(session: DriverSession<unknown>, verb: Verb): Promise<SettleResult> {
-    return settlePrepared((sql) => session.run(sql), verb, this.#gid)
+    return settlePrepared((sql) => session.run(sql), verb, this.#gid, this.#resource)
   }
 
   async rollBack(held: DriverSession<unknown>): Promise<void> {
@@ -95,7 +96,8 @@ class PostgresSteps implements BranchSteps<DriverSession<unknown>> {
 
   /** One round trip for the xid and PREPARE. */
   async #prepareWritten(held: DriverSession<unknown>): Promise<PrepareResult> {
-    const reply = await held.run(`${IDENTIFY}; PREPARE TRANSACTION '${this.#gid}'`)
+    const text = `${IDENTIFY}; PREPARE TRANSACTION '${this.#gid}'`
+    const reply = await decisive('prepare', this.#gid, this.#resource, () => held.run(text))
     const { xid, isOurs } = this.#identify(reply)
     const isPrepared = reply.command.startsWith('PREPARE')
     if (!isOurs) {
@@ -124,7 +126,9 @@ class PostgresSteps implements BranchSteps<DriverSession<unknown>> {
   }
 
   async #dropPrepared(held: DriverSession<unknown>): Promise<boolean> {
-    const result = await settlePrepared((sql) => held.run(sql), 'ROLLBACK', this.#gid).catch(() => undefined)
+    const result = await settlePrepared((sql) => held.run(sql), 'ROLLBACK', this.#gid, this.#resource).catch(
+      () => undefined,
+    )
     return result?.kind === 'done'
   }
 }

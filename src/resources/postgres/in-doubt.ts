@@ -2,6 +2,7 @@ import { type ClusterId, type Gid, makeGid, parseGid, systemClock } from '../../
 import { type Access, callIn } from '../access.ts'
 import type { Verb } from '../branch-life.ts'
 import type { BranchIdentity, Evidence, InDoubtPort, PreparedBranch, SettleResult } from '../resource.ts'
+import { decisive } from '../statement-points.ts'
 import { CALL_MS_MAX } from '../waiting.ts'
 import type { DriverSession, PostgresDriver, Reply } from './driver.ts'
 import { POSTGRES_ERRORS, sqlStateOf } from './errors.ts'
@@ -51,9 +52,9 @@ export class PostgresInDoubt implements InDoubtPort {
   }
 
   /** @param token the branch's transaction id (xid8), as `prepare` returned it */
-  async evidence(_identity: BranchIdentity, token: string | undefined): Promise<Evidence> {
+  async evidence({ txid }: BranchIdentity, token: string | undefined): Promise<Evidence> {
     if (token === undefined || !/^\d{1,20}$/.test(token)) return 'none'
-    return this.#run((run) => xactStatus(run, token))
+    return decisive('evidence', txid, this.#access.resource, () => this.#run((run) => xactStatus(run, token)))
   }
 
   /** Nothing to forget: PostgreSQL keeps the evidence in its commit log and forgets it by itself. */
@@ -64,7 +65,7 @@ export class PostgresInDoubt implements InDoubtPort {
   }
 
   #settle(verb: Verb, { cluster, txid, branch }: BranchIdentity): Promise<SettleResult> {
-    return this.#run((run) => settlePrepared(run, verb, makeGid(cluster, txid, branch)))
+    return this.#run((run) => settlePrepared(run, verb, makeGid(cluster, txid, branch), this.#access.resource))
   }
 
   #run<T>(work: (run: Run) => Promise<T>): Promise<T> {
