@@ -56,12 +56,16 @@ export class DecisionDelivery {
     const delivery = this.#undelivered.get(txid)
     if (delivery === undefined) return
     hit('coordinator.ack.before-count', txid)
-    delivery.acknowledge(branches, from)
-    if (delivery.branches.length === 0) {
-      this.#undelivered.delete(txid)
-      this.#parts.delivered(txid)
-    }
+    this.#count(delivery, branches, from)
     hit('coordinator.ack.counted', txid)
+  }
+
+  #count(delivery: Delivery, branches: readonly BranchId[], from: string | undefined): void {
+    const { txid } = delivery
+    delivery.acknowledge(branches, from)
+    if (delivery.branches.length > 0) return
+    this.#undelivered.delete(txid)
+    this.#parts.delivered(txid)
   }
 
   /** A participant asks or votes late: tells it at once what was decided. */

@@ -74,12 +74,13 @@ export class VoteRound {
   }
 
   #count(record: BranchRecord, vote: Vote, evidence: string | undefined): void {
+    const { branch } = record
     if (vote === 'abort') {
       this.abort('votedAbort', record.participant)
       return
     }
-    this.#missing.delete(record.branch)
-    this.#branches.set(record.branch, { ...record, vote, evidence })
+    this.#missing.delete(branch)
+    this.#branches.set(branch, { ...record, vote, evidence })
     if (this.#missing.size === 0) this.#end({ kind: 'commit', branches: [...this.#branches.values()] })
   }
 

@@ -153,6 +153,10 @@ export interface WorkloadSize {
   readonly transactions: number
   /** Time over which they are spread. */
   readonly durationMs: number
+  /** The workload makes no trouble of its own: no server misbehaves, nobody meddles, no application ends by itself. */
+  readonly calm?: boolean
+  /** An administrator ends a prepared branch by hand so often, if there is one. Default: drawn. */
+  readonly meddlings?: number
 }
 
 /** Databases, applications and the oracle that knows every answer given. */

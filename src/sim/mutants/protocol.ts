@@ -76,9 +76,9 @@ export const PROTOCOL_MUTANTS: readonly Mutant[] = [
     // The question before it, whose transaction this is, fails in a failed transaction as well: it goes with the tag.
     'src/resources/postgres/branch.ts',
     // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
-    "    const reply = await held.run(`${IDENTIFY}; PREPARE TRANSACTION '${this.#gid}'`)\n",
+    "    const text = `${IDENTIFY}; PREPARE TRANSACTION '${this.#gid}'`\n    const reply = await decisive('prepare', this.#gid, this.#resource, () => held.run(text))\n",
     // biome-ignore lint/suspicious/noTemplateCurlyInString: source text
-    "    const reply = await held.run(`PREPARE TRANSACTION '${this.#gid}'`)\n    if (reply !== undefined) return { kind: 'commit', evidence: undefined }\n",
+    "    const text = `PREPARE TRANSACTION '${this.#gid}'`\n    const reply = await decisive('prepare', this.#gid, this.#resource, () => held.run(text))\n    if (reply !== undefined) return { kind: 'commit', evidence: undefined }\n",
   ),
   mutant(
     'vote-before-prepare',

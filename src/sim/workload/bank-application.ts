@@ -79,13 +79,13 @@ export class BankApplication implements Victim {
   async #main(process: SimProcess): Promise<void> {
     const run = this.#open(process)
     for (const entry of this.#notebook) if (isOpen(entry)) void this.#resume(run, entry)
-    const { pauseMs } = this.#workload
+    const { pauseMs, isCalm } = this.#workload
     while (this.#workload.isLoading && this.#notebook.length < this.#quota) {
       await sleep(process.clock, run.random.below(2 * pauseMs + 1))
       if (!process.alive || !this.#workload.isLoading) return
-      if (run.random.chance(0.003)) return this.#leave(run)
+      if (!isCalm && run.random.chance(0.003)) return this.#leave(run)
       if (this.#openCount >= OPEN_MAX) continue
-      if (run.random.chance(0.01)) this.#dieSoon(run)
+      if (!isCalm && run.random.chance(0.01)) this.#dieSoon(run)
       void this.#begin(run)
     }
   }

@@ -39,6 +39,19 @@ export function drawBank(random: Prng): BankPlan {
   return { openingBalance, databases, meddlings: random.chance(0.15) ? random.between(1, 20) : 0 }
 }
 
+/** One PostgreSQL and one MariaDB with evidence of everything, and nobody who meddles. */
+export function calmBank(): BankPlan {
+  const shared = { accounts: 40, openingBalance: 100, preparedMax: 64, lockTimeoutMs: 300, witness: true } as const
+  const databases = (['postgres', 'mariadb'] as const).map((engine, index) => ({
+    ...shared,
+    name: NAMES[index]!,
+    host: `127.0.2.${index + 1}`,
+    engine,
+    otherDriver: false,
+  }))
+  return { openingBalance: shared.openingBalance, databases, meddlings: 0 }
+}
+
 /** How one server misbehaves for as long as there are faults. Each kind is off in most runs. */
 export function drawFaults(random: Prng): ServerFaults {
   const sometimes = (chances: readonly number[]): number => (random.chance(0.4) ? random.pick(chances) : 0)

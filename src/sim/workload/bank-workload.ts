@@ -5,7 +5,7 @@ import type { FleetView, SimProcess, Victim, Workload, WorkloadSize, World } fro
 import { Oracle } from '../oracle/index.ts'
 import { BankApplication } from './bank-application.ts'
 import { BankDatabase } from './bank-database.ts'
-import { drawBank, drawFaults } from './bank-plan.ts'
+import { calmBank, drawBank, drawFaults } from './bank-plan.ts'
 
 /** P6: so long after the last fault, with a leader all the while, nothing is in doubt. Lost sessions are noticed late. */
 const IN_DOUBT_MS_MAX = 30_000
@@ -38,9 +38,9 @@ export class BankWorkload implements Workload {
     this.fleet = fleet
     this.#size = size
     this.oracle = new Oracle(world)
-    const plan = drawBank(world.random('bank'))
+    const plan = size.calm === true ? calmBank() : drawBank(world.random('bank'))
     this.#openingBalance = plan.openingBalance
-    this.#meddlings = plan.meddlings
+    this.#meddlings = size.meddlings ?? plan.meddlings
     this.databases = plan.databases.map((options) => new BankDatabase(world, this.oracle, fleet.clusterId, options))
     const quota = Math.ceil(size.transactions / size.applications)
     this.#applications = Array.from(
@@ -52,6 +52,11 @@ export class BankWorkload implements Workload {
 
   get isLoading(): boolean {
     return this.#healedMs === undefined
+  }
+
+  /** No trouble but what comes from outside. */
+  get isCalm(): boolean {
+    return this.#size.calm === true
   }
 
   /** Average pause of one application between two operations. */
@@ -77,7 +82,7 @@ export class BankWorkload implements Workload {
   start(): void {
     const random = this.world.random('bank faults')
     for (const database of this.databases) {
-      Object.assign(database.server.faults, drawFaults(random))
+      if (!this.isCalm) Object.assign(database.server.faults, drawFaults(random))
       database.restart()
     }
     for (const application of this.#applications) application.restart()

@@ -96,7 +96,7 @@ export class RawClient implements Victim {
       txid,
       branches,
       conflicting: [...branches.slice(1), other],
-      timeoutMs: random.pick([50, 500, 3_000]),
+      timeoutMs: random.pick(this.#workload.isCalm ? [50, 200, 500] : [50, 500, 3_000]),
       isSettled: false,
     }
     this.#wanted.set(txid, wanted)

@@ -36,6 +36,11 @@ export class RawWorkload implements Workload {
     return this.#loading
   }
 
+  /** Nobody waits long for a vote. */
+  get isCalm(): boolean {
+    return this.#size.calm === true
+  }
+
   /** Average pause of one client between two transactions. */
   get pauseMs(): number {
     const { durationMs, applications, transactions } = this.#size
