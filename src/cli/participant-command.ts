@@ -6,6 +6,7 @@ import { askKvStatus, type KvStatus } from '../kv/index.ts'
 import { keyValueParticipant, kvConfigSchema, optionsOf } from '../participant/index.ts'
 import { ConfigError, loadConfigAs, parseAddress } from '../server/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
+import { armFromEnvironment } from './armed-failpoint.ts'
 import { addTlsOptions, askOptions, type CoordinatorFlags, wholeNumber } from './coordinator-option.ts'
 import { describeBytes, describeMs, ExitCode, printError, printJson, printTable } from './output.ts'
 import { stopRequest } from './stop-request.ts'
@@ -43,6 +44,7 @@ async function run({ config: file, logLevel }: RunFlags): Promise<void> {
   const levels = logLevel === undefined ? [] : [{ path: ['log', 'level'], value: logLevel, flag: '--log-level' }]
   const config = loadConfigAs(kvConfigSchema, file, levels)
   const logger = pino({ level: config.log.level, base: { cluster: config.cluster, participant: config.name } })
+  armFromEnvironment(process.env, (message) => logger.warn(message))
   // Before the start, which takes a moment: a request to stop that comes meanwhile must not be lost.
   const stopped = stopRequest()
   const participant = await keyValueParticipant({ ...optionsOf(config, readPem), logger })

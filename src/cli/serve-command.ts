@@ -1,6 +1,7 @@
 import { type Command, Option } from 'commander'
 import { pino } from 'pino'
 import { CoordinatorServer, loadConfig, type Override, type ServerConfig } from '../server/index.ts'
+import { armFromEnvironment } from './armed-failpoint.ts'
 import { ExitCode, printError } from './output.ts'
 import { stopRequest } from './stop-request.ts'
 
@@ -172,6 +173,7 @@ function overridesOf(flags: Flags): readonly Override[] {
 /** Runs until SIGTERM or SIGINT, which drain and end with 0, or until a fatal error. */
 async function serve(config: ServerConfig): Promise<void> {
   const logger = pino({ level: config.log.level, base: { cluster: config.cluster, node: config.node } })
+  armFromEnvironment(process.env, (message) => logger.warn(message))
   // Before the start, which takes a moment: a request to stop that comes meanwhile must not be lost.
   const stopped = stopRequest()
   const server = await CoordinatorServer.start(config, logger)
