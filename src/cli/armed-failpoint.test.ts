@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { expect, onTestFinished, test } from 'vitest'
@@ -39,4 +39,5 @@ test('a process dies at the point that the file names, once, and at no other', (
   hit('coordinator.commit.applied', 't2')
   expect(died).toEqual(['coordinator.commit.applied of t1'])
   expect(existsSync(file)).toBe(false)
+  expect(JSON.parse(readFileSync(`${file}.taken`, 'utf8'))).toMatchObject({ txid: 't1', pid: process.pid })
 })

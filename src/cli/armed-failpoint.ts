@@ -1,4 +1,4 @@
-import { readFileSync, unlinkSync } from 'node:fs'
+import { readFileSync, renameSync, writeFileSync } from 'node:fs'
 import { armFailpoints, type FailpointHit } from '../base/index.ts'
 
 /** Names the file that orders a process to die; only tests set it. */
@@ -12,8 +12,8 @@ export type LastAct = (hit: FailpointHit, order: readonly string[]) => void
 
 /**
  * Lets a test end this process at a crash point (docs/crash-points.md). The file that the environment names holds the name
- * of a point; of all processes that are told of this file the first that comes there takes the file away and dies by SIGKILL:
- * nothing is flushed, no handler runs.
+ * of a point; of all processes that are told of this file the first that comes there renames it to `….taken`, writes into it
+ * who it is and which transaction it was at, and dies by SIGKILL: nothing is flushed, no handler runs.
  *
  * Without the consent in a second variable nothing is armed. Either way it is said loudly.
  *
@@ -36,7 +36,7 @@ export function armFromEnvironment(
   warn(`${FILE_VARIABLE} is set with consent: this process kills itself at the crash point that ${file} names`)
   armFailpoints((hit) => {
     const order = orderIn(file)
-    if (order[0] === hit.name && isTaken(file)) act(hit, order)
+    if (order[0] === hit.name && isTaken(file, hit)) act(hit, order)
   })
 }
 
@@ -50,11 +50,13 @@ function orderIn(file: string): readonly string[] {
 }
 
 /** False: another process was faster, and dies in our place. */
-function isTaken(file: string): boolean {
+function isTaken(file: string, { name, txid, place }: FailpointHit): boolean {
+  const taken = `${file}.taken`
   try {
-    unlinkSync(file)
-    return true
+    renameSync(file, taken)
   } catch {
     return false
   }
+  writeFileSync(taken, `${JSON.stringify({ name, txid, place, pid: process.pid })}\n`)
+  return true
 }
