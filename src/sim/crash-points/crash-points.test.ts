@@ -5,7 +5,7 @@ import { faultOf, type SimulatedRow, simulatedRows } from './rows.ts'
 import { scenarioOf } from './scenarios.ts'
 import { FOUR_WAYS } from './ways.ts'
 
-// Some of the ways of each point here, so that the suite stays quick; `npm run crash-points -- --simulated` tries all.
+// Some of the ways of each point here, so that the suite stays quick; `npm run crash-points` tries all.
 const rows = simulatedRows()
 const points = [...new Set(rows.map(({ point }) => point))]
 

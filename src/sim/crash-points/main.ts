@@ -6,7 +6,7 @@ import { faultOf, simulatedRows } from './rows.ts'
 
 const PAGE = fileURLToPath(new URL('../../../docs/crash-points.md', import.meta.url))
 
-/** `npm run crash-points -- --simulated`: every row in every way, with one seed or several. */
+/** `npm run crash-points`: every row in every way, with one seed or several. */
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {

@@ -8,7 +8,7 @@ import {
 import { scenarioOf } from './scenarios.ts'
 import { FOUR_WAYS, WAYS, type Way, waysOf } from './ways.ts'
 
-/** Where the points of a component are tried, besides as real processes. */
+/** Where the points of a component are tried. */
 const TRIED: Readonly<Record<FailpointComponent, string>> = {
   coordinator: 'Tried in whole simulated fleets.',
   raft: 'Tried in whole simulated fleets.',
