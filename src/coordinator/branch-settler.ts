@@ -9,7 +9,15 @@ import type { ResolverOptions } from './resolver-options.ts'
 /** What the resolver needs of a coordinator. */
 export type ResolverCoordinator = Pick<
   Coordinator,
-  'isLeading' | 'knowledge' | 'inquire' | 'ack' | 'heuristic' | 'undelivered' | 'evidenceBoundMs' | 'observe'
+  | 'isLeading'
+  | 'knowledge'
+  | 'transaction'
+  | 'inquire'
+  | 'ack'
+  | 'heuristic'
+  | 'undelivered'
+  | 'evidenceBoundMs'
+  | 'observe'
 >
 
 export interface BranchSettlerParts {
@@ -32,6 +40,8 @@ export interface BranchSettlerParts {
  * 2. A branch whose votes are still being gathered is left alone.
  * 3. "Unknown gid" is never success: a branch that is not listed any more is acknowledged only by evidence, or because it
  *    had to abort (a rolled back branch leaves nothing behind).
+ * 4. P1: a commit covers the branches that its record names, and no other: one that it does not name gave no vote that
+ *    anybody counted, and is rolled back.
  */
 export class BranchSettler {
   readonly #parts: BranchSettlerParts
@@ -55,8 +65,9 @@ export class BranchSettler {
    */
   async settlePrepared(branch: PreparedBranch, mayPresume: boolean): Promise<boolean> {
     this.#misses.delete(keyOf(branch.txid, branch))
-    const decision = decisionOf(await this.#ask(branch.txid, mayPresume))
-    if (decision === undefined) return false
+    const known = decisionOf(await this.#ask(branch.txid, mayPresume))
+    if (known === undefined) return false
+    const decision = known === 'commit' && !this.#isCovered(branch) ? 'abort' : known
     hit('coordinator.resolver.before-settle', branch.txid)
     const result = await this.#end(branch, decision)
     const { logger, resource } = this.#parts
@@ -105,6 +116,21 @@ export class BranchSettler {
         resolve(reply.kind === 'outcome' ? reply.outcome : undefined),
       ),
     )
+  }
+
+  /**
+   * Of a finished commit the branches are not kept: then it is taken for covered. All that were named have acknowledged, so
+   * one that is prepared again came back with its database, which lost what it had acknowledged.
+   */
+  #isCovered({ txid, branch, gid }: PreparedBranch): boolean {
+    const named = this.#parts.coordinator.transaction(txid)?.branches ?? []
+    if (named.length === 0 || named.some((record) => record.branch === branch)) return true
+    const { logger, resource } = this.#parts
+    logger.error(
+      { resource, gid },
+      'a prepared branch is not among those that its transaction committed; it is rolled back',
+    )
+    return false
   }
 
   #end({ cluster, txid, branch }: BranchIdentity, decision: Decision): Promise<SettleResult> {

@@ -51,6 +51,42 @@ test('branches of a committed transaction whose client died are committed and ac
   expect(bench.coordinator.transaction(txid)?.state).toBe('completed')
 })
 
+test('P1: a prepared branch that the commit does not name is rolled back, and is no heuristic', async () => {
+  const { bench, flights, hotels } = await world()
+  const txid = newTxid()
+  bench.commit(txid)
+  const gids = [flights.prepare(txid, 0), hotels.prepare(txid, 1), hotels.prepare(txid, 2)]
+  await bench.clock.advance(6_000)
+  expect(hotels.done.sort()).toEqual([`abort ${gids[2]}`, `commit ${gids[1]}`])
+  expect(flights.done).toEqual([`commit ${gids[0]}`])
+  expect(bench.coordinator.transaction(txid)).toMatchObject({ state: 'completed', heuristics: [] })
+})
+
+test('a branch that a called service joined, and died after its vote, is committed and acknowledged', async () => {
+  const { bench, flights } = await world()
+  const txid = newTxid()
+  const joined = { ...branch(0, 'joined.0123456789ab.flights'), kind: 'service' } as const
+  bench.commit(txid, [{ ...joined, vote: 'commit', evidence: '7' }])
+  const gid = flights.prepare(txid, 0)
+  await bench.clock.advance(6_000)
+  expect(flights.done).toEqual([`commit ${gid}`])
+  expect(bench.coordinator.transaction(txid)?.state).toBe('completed')
+})
+
+test('P7: what a called service joined and committed without acknowledging is settled by evidence', async () => {
+  const { bench, flights } = await world()
+  const [told, dead] = [newTxid(), newTxid()]
+  const joined = { ...branch(0, 'joined.0123456789ab.flights'), kind: 'service' } as const
+  bench.commit(told, [{ ...joined, vote: 'commit', evidence: '7' }])
+  flights.evidenceOf.set(makeGid(CLUSTER, told, 0 as BranchId), 'committed')
+  bench.abort(dead, [{ ...joined, vote: undefined, evidence: undefined }])
+  await bench.clock.advance(8_000)
+  for (const txid of [told, dead]) {
+    expect(bench.coordinator.transaction(txid)).toMatchObject({ state: 'completed', heuristics: [] })
+  }
+  expect(flights.tokens).toContain('7')
+})
+
 test('a branch of an aborted or a forgotten transaction is rolled back', async () => {
   const bench = await Bench.leading({ keepMs: 0, keepCount: 0, fenceMs: 0 })
   const [aborted, forgotten] = [newTxid(), newTxid(1_700_000_000_000)]

@@ -1,5 +1,6 @@
 import { type Clock, type ClusterId, Prng } from '../base/index.ts'
 import type { InDoubtPort } from '../resources/index.ts'
+import { databaseOf } from '../txn/index.ts'
 import type { ResolverCoordinator } from './branch-settler.ts'
 import { type Logger, silentLogger } from './logger.ts'
 import { RESOLVER_DEFAULTS, type ResolverOptions } from './resolver-options.ts'
@@ -86,9 +87,9 @@ export class Resolver {
     let looked = 0
     for (const { branches, sinceMs } of this.#parts.coordinator.undelivered()) {
       if (sinceMs > oldMs || looked++ >= LOOKED_AT_MAX) break
-      for (const { kind, participant } of branches) {
-        if (kind === 'local' && !configured.has(participant))
-          counts.set(participant, (counts.get(participant) ?? 0) + 1)
+      for (const record of branches) {
+        const database = databaseOf(record)
+        if (database !== undefined && !configured.has(database)) counts.set(database, (counts.get(database) ?? 0) + 1)
       }
     }
     return [...counts].map(([participant, branchCount]) => ({ participant, branchCount }))

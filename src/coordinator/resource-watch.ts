@@ -9,7 +9,7 @@ import {
   toError,
 } from '../base/index.ts'
 import { type InDoubtPort, type PreparedBranch, ResourceUnavailableError } from '../resources/index.ts'
-import type { BranchRecord } from '../txn/index.ts'
+import { type BranchRecord, databaseOf } from '../txn/index.ts'
 import { forEachLimited, withinTime } from './bounded-work.ts'
 import { BranchSettler, type ResolverCoordinator } from './branch-settler.ts'
 import type { Undelivered } from './decision-delivery.ts'
@@ -237,7 +237,7 @@ export class ResourceWatch {
       // The oldest come first.
       if (transaction.sinceMs > listedMs - options.graceMs || found.length >= options.endedBranchesMax) break
       for (const record of transaction.branches) {
-        if (record.kind !== 'local' || record.participant !== name) continue
+        if (databaseOf(record) !== name) continue
         if (!listed.has(makeGid(clusterId, transaction.txid, record.branch))) found.push([transaction, record])
       }
     }

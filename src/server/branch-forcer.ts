@@ -1,6 +1,6 @@
 import { type BranchId, type Clock, type ClusterId, type Txid, toError } from '../base/index.ts'
 import type { Evidence, Resource, SettleResult } from '../resources/index.ts'
-import type { Decision } from '../txn/index.ts'
+import { type BranchRecord, type Decision, databaseOf } from '../txn/index.ts'
 import type { InDoubtDesk } from './in-doubt-desk.ts'
 import type { InDoubtBranch } from './in-doubt-view.ts'
 import {
@@ -171,7 +171,8 @@ export class BranchForcer {
       if (last?.action === action) return
       throw notPrepared(txid, branch, known)
     }
-    const resource = resources.find(({ name }) => name === (known?.participant ?? resourceIn(last.evidence)))
+    const database = known === undefined ? resourceIn(last.evidence) : databaseOf(known)
+    const resource = resources.find(({ name }) => name === database)
     await this.#close(txid, branch, resource === undefined ? 'none' : await this.#endOf(resource, txid, branch, waitMs))
   }
 
@@ -201,13 +202,9 @@ function unseenError(branch: BranchId, unseen: SettleAnswer['unseen']): SettleUn
   )
 }
 
-function notPrepared(
-  txid: Txid,
-  branch: BranchId,
-  known: { readonly kind: string; readonly participant: string } | undefined,
-): SettleNotPreparedError {
+function notPrepared(txid: Txid, branch: BranchId, known: BranchRecord | undefined): SettleNotPreparedError {
   const what =
-    known !== undefined && known.kind !== 'local'
+    known !== undefined && databaseOf(known) === undefined
       ? `branch ${branch} of ${txid} is one of ${known.participant}, which ends it by itself; there is no database to do it in`
       : `branch ${branch} of ${txid} is prepared in none of the configured databases; it has ended, or its database is not configured`
   return new SettleNotPreparedError(`${what}. Nothing was done.`)

@@ -9,6 +9,7 @@ import {
   type Resource,
   type ResourceKind,
 } from '../resources/index.ts'
+import { databaseOf } from '../txn/index.ts'
 import { heuristicsOf } from './heuristics.ts'
 import type { InDoubtAnswer, InDoubtBranch, InDoubtResource } from './in-doubt-view.ts'
 import { within } from './within.ts'
@@ -160,16 +161,17 @@ export class InDoubtDesk {
     const found = new Map<string, InDoubtBranch>()
     for (const { resource, report } of looked) {
       for (const branch of report?.branches ?? []) {
-        const isNamed = this.#participantOf(branch) === resource.name
+        const isNamed = this.#databaseOf(branch) === resource.name
         if (isNamed || !found.has(branch.gid)) found.set(branch.gid, this.#toView(resource.name, branch))
       }
     }
     return [...found.values()].sort((a, b) => b.ageMs - a.ageMs)
   }
 
-  #participantOf({ txid, branch }: BranchInDoubt): string | undefined {
+  #databaseOf({ txid, branch }: BranchInDoubt): string | undefined {
     const known = this.#parts.coordinator.transaction(txid)
-    return known?.branches.find((each) => each.branch === branch)?.participant
+    const record = known?.branches.find((each) => each.branch === branch)
+    return record === undefined ? undefined : databaseOf(record)
   }
 
   #toView(resource: string, { cluster: _, ageMs, ...branch }: BranchInDoubt): InDoubtBranch {

@@ -2,6 +2,7 @@ import { z } from 'zod'
 import { type ClusterId, ConcordatError, parseBranchId, parseTxid, type Txid } from '../base/index.ts'
 import type { DecisionLog } from '../replica/index.ts'
 import type { Resource } from '../resources/index.ts'
+import { databaseOf } from '../txn/index.ts'
 import { BranchForcer } from './branch-forcer.ts'
 import { checkedBy } from './config.ts'
 import type { InDoubtDesk } from './in-doubt-desk.ts'
@@ -123,15 +124,18 @@ export class SettleDesk {
   async #endedOf(txid: Txid, prepared: readonly InDoubtBranch[], ms: number): Promise<readonly EndedBranch[]> {
     const { coordinator, resources, book } = this.#parts
     const gone = (coordinator.transaction(txid)?.branches ?? []).filter(
-      ({ kind, vote, branch }) =>
-        kind === 'local' && vote !== 'readOnly' && prepared.every((each) => each.branch !== branch),
+      (record) =>
+        databaseOf(record) !== undefined &&
+        record.vote !== 'readOnly' &&
+        prepared.every((each) => each.branch !== record.branch),
     )
-    const asked = gone.map(async ({ branch, participant }): Promise<EndedBranch[]> => {
-      const resource = resources.find(({ name }) => name === participant)
+    const asked = gone.map(async (record): Promise<EndedBranch[]> => {
+      const { branch } = record
+      const resource = resources.find(({ name }) => name === databaseOf(record))
       if (resource === undefined) return []
       // A database that is away can't prove anything now.
       const evidence = await book.evidenceOf(resource, txid, branch, ms).catch(() => 'none' as const)
-      return [{ branch, resource: participant, evidence }]
+      return [{ branch, resource: resource.name, evidence }]
     })
     return (await Promise.all(asked)).flat()
   }

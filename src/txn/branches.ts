@@ -1,3 +1,4 @@
+import { resourceOfJoined } from '../base/index.ts'
 import { fold32, hashText, mix32 } from './hash.ts'
 import type { BranchKind, BranchRecord } from './types.ts'
 
@@ -84,4 +85,10 @@ export function branchesDigest(branches: readonly BranchRecord[]): number {
     sum = (sum + hashText(participant, fold32(branch, BRANCH_KINDS.indexOf(kind)))) | 0
   }
   return sum
+}
+
+/** The database that a branch is in, by its configured name; undefined when it is none that anybody but its participant can reach. */
+export function databaseOf({ kind, participant }: Pick<BranchRecord, 'kind' | 'participant'>): string | undefined {
+  if (kind === 'local') return participant
+  return kind === 'service' ? resourceOfJoined(participant) : undefined
 }

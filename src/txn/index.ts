@@ -1,3 +1,4 @@
+export { databaseOf } from './branches.ts'
 export { decodeCommands, encodeCommands } from './command-codec.ts'
 export { Ledger } from './ledger.ts'
 export type { LedgerRestore } from './ledger-restore.ts'
