@@ -143,6 +143,15 @@ export class Coordinator {
     this.#leadership?.vote(txid, branch, vote, evidence, from)
   }
 
+  /**
+   * This participant is gone and will never return under its name, so nobody waits for its votes; what it left prepared is
+   * looked for.
+   */
+  participantGone(name: string): void {
+    this.#leadership?.participantGone(name)
+    this.clientGone()
+  }
+
   /** A hint: an application's connection closed, so it may have left prepared branches behind. */
   clientGone(): void {
     for (const observer of this.#observers) observer.clientGone?.()

@@ -205,6 +205,11 @@ export class Leadership {
     else this.delivery.resend(txid, branch)
   }
 
+  /** A participant is gone for good. Deciding now, rather than at the deadline, frees the other branches' locks. */
+  participantGone(name: string): void {
+    for (const { round } of [...this.#open.values()]) round?.gone(name)
+  }
+
   /** Branches carried the decision out. */
   ack(txid: Txid, branches: readonly BranchId[], from?: string): void {
     this.delivery.ack(txid, branches, from)

@@ -84,6 +84,13 @@ export class VoteRound {
     if (this.#missing.size === 0) this.#end({ kind: 'commit', branches: [...this.#branches.values()] })
   }
 
+  /** This participant is gone for good: when its vote is missing it can't come any more. */
+  gone(participant: string): void {
+    for (const record of this.#missing.values()) {
+      if (record.participant === participant) return this.abort('unreachable', participant)
+    }
+  }
+
   /** Ends the round with `abort` for a reason from outside. */
   abort(reason: AbortReason, participant: string | undefined): void {
     if (!this.#over) this.#end({ kind: 'abort', reason, participant })

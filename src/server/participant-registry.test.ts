@@ -113,6 +113,16 @@ test('what is acknowledged is forgotten', () => {
   expect(gotOf(instances)).toEqual([['decision'], []])
 })
 
+test('a joined name is forgotten with its process: nobody waits for a vote that can’t come', () => {
+  const { registry, instances } = setUp(1)
+  const name = 'joined.0123456789ab.stock'
+  registry.enter(name, instances[0]!)
+  expect(registry.knows(name)).toBe(true)
+  registry.leave(name, instances[0]!)
+  expect([registry.knows(name), registry.knows('mail')]).toEqual([false, true])
+  expect(registry.list().map((each) => each.name)).toEqual(['mail'])
+})
+
 test('names have 1 to 64 plain characters', () => {
   expect(['mail', 'a.b_c-1', 'x'.repeat(64)].map(isParticipantName)).toEqual([true, true, true])
   expect(['', 'a b', 'é', 'x'.repeat(65)].map(isParticipantName)).toEqual([false, false, false, false])

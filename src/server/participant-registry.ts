@@ -1,4 +1,4 @@
-import type { BranchId, Txid } from '../base/index.ts'
+import { type BranchId, resourceOfJoined, type Txid } from '../base/index.ts'
 import type { ParticipantMessage, ParticipantPort } from '../coordinator/index.ts'
 import type { ParticipantBook } from './participant-session.ts'
 import type { ParticipantStatus } from './status.ts'
@@ -68,6 +68,8 @@ export class ParticipantRegistry implements ParticipantPort, ParticipantBook {
     const instances = this.#instances.get(name) ?? []
     const place = instances.indexOf(instance)
     if (place >= 0) instances.splice(place, 1)
+    // It is the name of one life of one process, which never returns: whoever still needs its vote must not wait for it.
+    if (instances.length === 0 && resourceOfJoined(name) !== undefined) this.#instances.delete(name)
   }
 
   send(participant: string, message: ParticipantMessage): void {

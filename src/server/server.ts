@@ -1,5 +1,5 @@
 import { readFileSync } from 'node:fs'
-import { isParticipantName, type NodeId, sleep, toError } from '../base/index.ts'
+import { isParticipantName, type NodeId, resourceOfJoined, sleep, toError } from '../base/index.ts'
 import { Coordinator, DeadlockDetector, Resolver } from '../coordinator/index.ts'
 import { Replica, type ReplicaTuning } from '../replica/index.ts'
 import type { Resource } from '../resources/index.ts'
@@ -325,6 +325,8 @@ export class CoordinatorServer {
       onEnd: (ended, reason) => {
         this.#sessions.delete(ended)
         this.#participants.leave(ended.name, ended)
+        const isForGood = resourceOfJoined(ended.name) !== undefined && !this.#participants.knows(ended.name)
+        if (isForGood) this.#coordinator.participantGone(ended.name)
         this.#sayWhy(connection, reason)
       },
     })
