@@ -5,6 +5,7 @@ import {
   type Clock,
   type ClusterId,
   ConcordatError,
+  type ReportedBranch,
   type Txid,
   toError,
 } from '../base/index.ts'
@@ -12,6 +13,7 @@ import type { Verdict } from '../coordinator/index.ts'
 import type { KeyValueBranch, KeyValueStore } from '../kv/index.ts'
 import { type Branch, detached, type Resource } from '../resources/index.ts'
 import type { BranchRecord } from '../txn/index.ts'
+import { BranchNumbers } from './branch-numbers.ts'
 import type { Deadline, Deadlines } from './deadlines.ts'
 import { Enlistment } from './enlistment.ts'
 import {
@@ -20,6 +22,7 @@ import {
   type TransactionAbortReason,
   TransactionEndedError,
 } from './errors.ts'
+import { type AnswerHeaders, type CallOptions, OutgoingCalls } from './outgoing-calls.ts'
 import { type Service, ServiceBranch, serviceRecord } from './service.ts'
 import { StoreEnlistment } from './store-enlistment.ts'
 import type { Transaction } from './transaction.ts'
@@ -36,6 +39,9 @@ export interface WorkingBranch {
   readonly branch: Pick<Branch<unknown>, 'closeAtEnd' | 'underWay'>
 }
 
+/** Of an enlistment that got no number, and dooms its transaction. */
+const NO_BRANCH = BRANCHES_MAX as BranchId
+
 /** What a running transaction needs from its `Concordat`. */
 export interface TransactionParts {
   readonly txid: Txid
@@ -46,6 +52,8 @@ export interface TransactionParts {
   readonly deadlines: Deadlines
   /** The cluster's id if it is known already, else the way to learn it. */
   readonly clusterId: (timeoutMs: number, signal: AbortSignal) => ClusterId | Promise<ClusterId>
+  /** Left out: all of them. */
+  readonly numbers?: readonly BranchId[]
 }
 
 /**
@@ -64,6 +72,8 @@ export class ActiveTransaction implements Transaction, Deadline {
   readonly services: BranchRecord[] = []
   /** Those of them that are in key-value participants, which this process works in. */
   readonly stores: StoreEnlistment[] = []
+  readonly #numbers: BranchNumbers
+  #calls: OutgoingCalls | undefined
   readonly #parts: TransactionParts
   readonly #byResource = new Map<Resource<unknown>, Enlistment>()
   readonly #controller = new AbortController()
@@ -77,6 +87,7 @@ export class ActiveTransaction implements Transaction, Deadline {
   constructor(parts: TransactionParts) {
     this.#parts = parts
     this.txid = parts.txid
+    this.#numbers = new BranchNumbers(parts.numbers)
     this.dueMs = parts.clock.monotonicMs() + parts.timeoutMs
     this.#doomed = new Promise<never>((_resolve, reject) => {
       this.#rejectDoomed = reject
@@ -108,7 +119,7 @@ export class ActiveTransaction implements Transaction, Deadline {
   enlist<Session>(
     resource: Resource<Session> | Service | KeyValueStore,
   ): Promise<Session | ServiceBranch | KeyValueBranch> {
-    if (this.#ended || this.#doom !== undefined) return refusedQuietly(new TransactionEndedError(this.txid))
+    if (!this.isOpen) return refusedQuietly(new TransactionEndedError(this.txid))
     if (resource.kind === 'kv') return this.#enlistStore(resource)
     return resource.kind === 'service' ? this.#enlistService(resource) : this.#enlistResource(resource)
   }
@@ -122,10 +133,50 @@ export class ActiveTransaction implements Transaction, Deadline {
     return session
   }
 
+  fetch(input: string | URL | Request, init?: RequestInit, options?: CallOptions): Promise<Response> {
+    return this.#calling().fetch(input, init, options)
+  }
+
+  headers(options?: CallOptions): Promise<Record<string, string>> {
+    return this.#calling().headers(options)
+  }
+
+  joined(answer: AnswerHeaders): void {
+    this.#calling().joined(answer)
+  }
+
   abort(cause?: unknown): never {
     const error = this.#abortedError('requested', 'the application asked for it', false, cause)
-    this.#doomWith(error)
+    this.doomWith(error)
     throw this.#doom ?? error
+  }
+
+  /** Calls to services that join by themselves; undefined when there were none. */
+  get calls(): OutgoingCalls | undefined {
+    return this.#calls
+  }
+
+  /** Whether branches may still come in. */
+  get isOpen(): boolean {
+    return !this.#ended && this.#doom === undefined
+  }
+
+  /** Branches that a called service reported. */
+  accept(branches: readonly ReportedBranch[]): void {
+    for (const branch of branches) this.services.push({ ...branch, vote: undefined, evidence: undefined })
+  }
+
+  /** The cluster that decides it. */
+  cluster(): ClusterId | Promise<ClusterId> {
+    // A little less than its whole time: "no coordinator answers" says more than "the time was over".
+    return detached(() => this.#parts.clusterId(this.remainingMs * 0.9, this.signal))
+  }
+
+  /** From now on it can only abort; the callback has the last word. */
+  doomWith(error: Error): void {
+    if (this.#doom !== undefined || this.#deciding) return
+    this.#doom = error
+    this.#controller.abort(error)
   }
 
   /** Dooms it, unless it is doomed or its decision was asked for already. */
@@ -201,18 +252,23 @@ export class ActiveTransaction implements Transaction, Deadline {
     this.#endNow(this.#abortedError('cancelled', "the caller's signal fired", false, cause))
   }
 
+  #calling(): OutgoingCalls {
+    this.#calls ??= new OutgoingCalls(this, this.#numbers)
+    return this.#calls
+  }
+
   #enlistService({ name }: Service): Promise<ServiceBranch> {
-    const number = this.#branchCount
-    const joining = number < BRANCHES_MAX ? this.#joinService(name, number as BranchId) : Promise.reject(tooMany())
-    joining.catch((error: unknown) => this.#doomWith(toError(error)))
+    const number = this.#numbers.take()
+    const joining = number === undefined ? Promise.reject(tooMany()) : this.#joinService(name, number)
+    joining.catch((error: unknown) => this.doomWith(toError(error)))
     return joining
   }
 
   async #joinService(name: string, branch: BranchId): Promise<ServiceBranch> {
     const record = serviceRecord(branch, name)
     this.services.push(record)
-    const cluster = await this.#askCluster()
-    if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
+    const cluster = await this.cluster()
+    if (!this.isOpen) throw new TransactionEndedError(this.txid)
     return new ServiceBranch(record, this.txid, cluster, () => this.remainingMs)
   }
 
@@ -220,33 +276,27 @@ export class ActiveTransaction implements Transaction, Deadline {
     // By name: a participant has one branch of a transaction, however many handles lead to it.
     const known = this.stores.find(({ name }) => name === store.name)
     if (known !== undefined) return known.opening
-    const number = this.#branchCount
-    const branchId = number as BranchId
-    const opening = number < BRANCHES_MAX ? this.#beginIn(store, branchId) : Promise.reject(tooMany())
-    opening.catch((error: unknown) => this.#doomWith(toError(error)))
-    const enlistment = new StoreEnlistment(branchId, store, opening)
+    const number = this.#numbers.take()
+    const opening = number === undefined ? Promise.reject(tooMany()) : this.#beginIn(store, number)
+    opening.catch((error: unknown) => this.doomWith(toError(error)))
+    const enlistment = new StoreEnlistment(number ?? NO_BRANCH, store, opening)
     this.stores.push(enlistment)
     this.services.push(enlistment.record)
     return opening
   }
 
   async #beginIn(store: KeyValueStore, branch: BranchId): Promise<KeyValueBranch> {
-    const cluster = await this.#askCluster()
-    if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
+    const cluster = await this.cluster()
+    if (!this.isOpen) throw new TransactionEndedError(this.txid)
     const identity = { cluster, txid: this.txid, branch, timeoutMs: this.remainingMs }
     return detached(() => store.begin(identity, this.signal))
   }
 
-  get #branchCount(): number {
-    return this.enlistments.length + this.services.length
-  }
-
   #begin(resource: Resource<unknown>): Enlistment {
-    const number = this.#branchCount
-    const branchId = number as BranchId
-    const opening = number < BRANCHES_MAX ? this.#open(resource, branchId) : Promise.reject(tooMany())
-    opening.catch((error: unknown) => this.#doomWith(this.#enlistFailed(resource, toError(error))))
-    const enlistment = new Enlistment(branchId, resource, opening)
+    const number = this.#numbers.take()
+    const opening = number === undefined ? Promise.reject(tooMany()) : this.#open(resource, number)
+    opening.catch((error: unknown) => this.doomWith(this.#enlistFailed(resource, toError(error))))
+    const enlistment = new Enlistment(number ?? NO_BRANCH, resource, opening)
     this.#byResource.set(resource, enlistment)
     this.enlistments.push(enlistment)
     return enlistment
@@ -254,16 +304,11 @@ export class ActiveTransaction implements Transaction, Deadline {
 
   async #open(resource: Resource<unknown>, branch: BranchId): Promise<Branch<unknown>> {
     // Nothing is awaited when the cluster is known: the branch begins within the call.
-    const known = this.#askCluster()
+    const known = this.cluster()
     const cluster = typeof known === 'string' ? known : await known
-    if (this.#ended || this.#doom !== undefined) throw new TransactionEndedError(this.txid)
+    if (!this.isOpen) throw new TransactionEndedError(this.txid)
     // Connections that this may open outlive the transaction, and must not carry it on.
     return detached(() => resource.begin({ cluster, txid: this.txid, branch }, { signal: this.signal }))
-  }
-
-  #askCluster(): ClusterId | Promise<ClusterId> {
-    // A little less than its whole time: "no coordinator answers" says more than "the time was over".
-    return detached(() => this.#parts.clusterId(this.remainingMs * 0.9, this.signal))
   }
 
   /** An error of ours says all by itself; a driver's own needs to be told apart from the application's. */
@@ -283,16 +328,10 @@ export class ActiveTransaction implements Transaction, Deadline {
     return new TransactionAbortedError(what, { txid: this.txid, reason, participant, retryable, cause })
   }
 
-  #doomWith(error: Error): void {
-    if (this.#doom !== undefined || this.#deciding) return
-    this.#doom = error
-    this.#controller.abort(error)
-  }
-
   #endNow(error: Error): void {
     if (this.#deciding) return
     this.#dying = true
-    this.#doomWith(error)
+    this.doomWith(error)
     this.dispose()
     this.#rejectDoomed(this.#doom ?? error)
   }

@@ -53,7 +53,8 @@ export class Committer {
   async commit(tx: ActiveTransaction): Promise<void> {
     const { enlistments, services, stores } = tx
     if (enlistments.length + stores.length > 0) await tx.unlessEnded(allOpen([...enlistments, ...stores]))
-    if (tx.doom !== undefined) throw tx.doom
+    const doom = tx.doom ?? tx.calls?.unreported()
+    if (doom !== undefined) throw doom
     await this.#refuseSpoilt(tx)
     const [only] = enlistments
     const [onlyStore] = stores
@@ -69,7 +70,8 @@ export class Committer {
   settlement(tx: ActiveTransaction): Settlement | undefined {
     const clusterId = this.#parts.clusterId()
     if (clusterId === undefined) return undefined
-    return { clusterId, txid: tx.txid, enlistments: tx.enlistments, services: tx.services, stores: tx.stores }
+    const { txid, enlistments, services, stores, calls } = tx
+    return { clusterId, txid, enlistments, services, stores, mayBeJoined: calls?.mayBeJoined === true }
   }
 
   async #refuseSpoilt(tx: ActiveTransaction): Promise<void> {
@@ -207,7 +209,8 @@ async function allOpen(enlistments: readonly { readonly opening: Promise<unknown
   await Promise.allSettled(enlistments.map((enlistment) => enlistment.opening))
 }
 
-async function prepare(enlistment: Enlistment): Promise<PrepareResult> {
+/** Asks a branch for its vote, and notes how far it has come. */
+export async function prepare(enlistment: Enlistment): Promise<PrepareResult> {
   enlistment.phase = 'preparing'
   const branch = await enlistment.opening
   const vote = await branch.prepare().catch((thrown): PrepareResult => ({ kind: 'unknown', cause: toError(thrown) }))

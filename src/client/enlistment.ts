@@ -15,9 +15,9 @@ export class Enlistment {
   readonly resource: Resource<unknown>
   /** The branch, once its session is there. Its failure dooms the transaction, so nobody else needs to handle it. */
   readonly opening: Promise<Branch<unknown>>
-  phase: BranchPhase = 'open'
-  /** The branch once it is open. */
+  /** The same, when it has come. */
   branch: Branch<unknown> | undefined
+  phase: BranchPhase = 'open'
   /** What PREPARE returned to tell the outcome later. */
   evidence: string | undefined
 

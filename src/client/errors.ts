@@ -15,6 +15,8 @@ export type TransactionAbortReason =
   | 'notAwaited'
   /** It waited for others that waited for it, in different databases, and was the youngest of them. Run it again. */
   | 'deadlock'
+  /** A call to a service that joins failed, or nobody knows what came of it. */
+  | 'callFailed'
   /** `close()` would not wait any longer. */
   | 'closed'
 

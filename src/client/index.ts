@@ -22,8 +22,10 @@ export {
   TransactionEndedError,
 } from './errors.ts'
 export type { ParticipantOrder } from './fleet.ts'
+export { type JoinedResource, JoinedTransaction, JoinedWork } from './joined-transaction.ts'
 export type { Logger } from './logger.ts'
 export { type CommonOptions, type ConcordatOptions, parseAddress } from './options.ts'
+export type { AnswerHeaders, CallOptions } from './outgoing-calls.ts'
 export { openParticipantPort } from './participant-port.ts'
 export { RemoteCoordinators } from './remote-coordinators.ts'
 export { type Service, ServiceBranch, service } from './service.ts'

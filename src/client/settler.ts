@@ -18,6 +18,8 @@ export interface Settlement {
   readonly services: readonly BranchRecord[]
   /** Those of them that are in key-value participants, which are rolled back from here. */
   readonly stores: readonly StoreEnlistment[]
+  /** Services may have joined of which no answer told: they ask the coordinators. */
+  readonly mayBeJoined: boolean
 }
 
 /** What a settler needs. */
@@ -104,7 +106,8 @@ export class Settler {
     hit('client.rollback.after', settlement.txid)
     const services = settlement.services.filter((record) => !dropped.has(record))
     const untold = promised.filter((enlistment) => enlistment.phase !== 'ended' || unknown.includes(enlistment))
-    if (untold.length > 0 || services.length > 0) this.#tellAborted({ ...settlement, services }, untold)
+    if (untold.length > 0 || services.length > 0 || settlement.mayBeJoined)
+      this.#tellAborted({ ...settlement, services }, untold)
     for (const enlistment of untold) {
       if (enlistment.phase !== 'ended') this.#goOn(settlement, enlistment, 'abort')
     }

@@ -11,10 +11,10 @@ export class StoreEnlistment {
   readonly branchId: BranchId
   /** The branch, once it is open. Its failure dooms the transaction, so nobody else needs to handle it. */
   readonly opening: Promise<KeyValueBranch>
+  /** The same, when it has come. */
+  branch: KeyValueBranch | undefined
   /** As the log keeps it. */
   readonly record: BranchRecord
-  /** The branch once it is open. */
-  branch: KeyValueBranch | undefined
   readonly #store: KeyValueStore
 
   constructor(branchId: BranchId, store: KeyValueStore, opening: Promise<KeyValueBranch>) {

@@ -1,6 +1,7 @@
 import type { Txid } from '../base/index.ts'
 import type { KeyValueBranch, KeyValueStore } from '../kv/index.ts'
 import type { Resource } from '../resources/index.ts'
+import type { AnswerHeaders, CallOptions } from './outgoing-calls.ts'
 import type { Service, ServiceBranch } from './service.ts'
 
 /** What a callback gets: the transaction it runs in. Use it only until the callback has ended. */
@@ -47,6 +48,34 @@ export interface Transaction {
    * @throws TransactionEndedError, CoordinatorUnavailableError, TooManyBranchesError; KvError when it is not reached or refuses
    */
   enlist(store: KeyValueStore): Promise<KeyValueBranch>
+
+  /**
+   * `fetch` of a service that joins the transaction (docs/joining.md): the call carries the header `concordat-tx`, and the
+   * branches that its answer reports are committed or aborted with this transaction. Redirects are not followed: the answer
+   * comes out as it is. A call that fails, that gets no answer, or whose answer brings no report aborts the transaction,
+   * even if the callback goes on, unless it is `optional`.
+   *
+   * @param init as for `fetch`; the transaction's `signal` ends the call as well
+   * @throws TransactionEndedError, CoordinatorUnavailableError, InvalidOptionsError; nothing was sent
+   * @throws TooManyBranchesError when too few branch numbers are left; nothing was sent
+   * @throws whatever `fetch` throws
+   */
+  fetch(input: string | URL | Request, init?: RequestInit, options?: CallOptions): Promise<Response>
+
+  /**
+   * Headers for one call that another client makes (axios, got, undici, …): `concordat-tx`. Take them anew for each call,
+   * never follow a redirect with them, and hand the answer's headers to `joined()`: without that the transaction aborts.
+   *
+   * @throws as `fetch` does before it sends anything
+   */
+  headers(options?: CallOptions): Promise<Record<string, string>>
+
+  /**
+   * Takes the report out of the answer to a call with `headers()`.
+   *
+   * @throws TransactionAbortedError with reason `callFailed` when they hold no report of such a call
+   */
+  joined(answer: AnswerHeaders): void
 
   /**
    * Aborts the transaction and leaves the callback by throwing. Even if the callback catches that, nothing will be committed.
