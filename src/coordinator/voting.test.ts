@@ -80,6 +80,20 @@ test('the first abort vote decides at once, and what comes later changes nothing
   expect(bench.kinds().filter((kind) => kind !== 'watermark')).toEqual(['prepared', 'aborted'])
 })
 
+test('a participant that is gone for good, and has not voted, aborts at once what waits for it, and nothing else', async () => {
+  const bench = await Bench.leading()
+  const [waiting, voted] = [newTxid(), newTxid()]
+  const answers = [waiting, voted].map((txid) => bench.commit(txid, MIXED))
+  await settle()
+  bench.vote(voted, 2)
+  bench.coordinator.participantGone('stock')
+  await settle()
+  expect(answers.map(({ word }) => word)).toEqual(['aborted unreachable', 'nothing'])
+  bench.vote(voted, 1)
+  await settle()
+  expect(answers.map(({ word }) => word)).toEqual(['aborted unreachable', 'committed'])
+})
+
 test('a participant that never votes: at the deadline the transaction aborts, exactly once, and names it', async () => {
   const bench = await Bench.leading()
   const txid = newTxid()

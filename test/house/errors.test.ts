@@ -26,7 +26,7 @@ const CODE = /'([A-Z][A-Z0-9_]+)'/g
 function codesInSource(): string[] {
   const text = sourceText(join(root, 'src'))
   const literal = text.matchAll(
-    /(?:\bcode(?:: string)? ?[=:] ?|\brefused\(\s*|\bproblem\(\s*\d{3},\s*)'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'/g,
+    /(?:\bcode(?:: string)? ?[=:] ?|\brefused\(\s*|(?:\bproblem|#refuse)\(\s*\d{3},\s*)'([A-Z][A-Z0-9]*(?:_[A-Z0-9]+)+)'/g,
   )
   const refusals = /export type RefusalCode =([\s\S]*?)\n\n/.exec(text)?.[1] ?? ''
   const rejections = /export const RejectionCode = \{([\s\S]*?)\n\}/.exec(text)?.[1] ?? ''

@@ -109,6 +109,12 @@ export function fleetFor(places: Places): Promise<Fleet> {
   return Fleet.start({ config: { resources: places.configured } })
 }
 
+/** The same over any PostgreSQL servers, by their names. */
+export function fleetOver(urls: Readonly<Record<string, string>>): Promise<Fleet> {
+  const resources = Object.entries(urls).map(([name, url]) => ({ name, kind: 'postgres' as const, url }))
+  return Fleet.start({ size: 1, config: { resources } })
+}
+
 /** Who decides: coordinators in processes of their own, or `LoneCoordinator`. */
 export interface Deciding {
   readonly addresses: readonly string[]
