@@ -22,7 +22,8 @@ export {
   TransactionEndedError,
 } from './errors.ts'
 export type { ParticipantOrder } from './fleet.ts'
-export { type JoinedResource, JoinedTransaction, JoinedWork } from './joined-transaction.ts'
+export { JoinedTransaction } from './joined-transaction.ts'
+export { type JoinedResource, JoinedWork } from './joined-work.ts'
 export type { Logger } from './logger.ts'
 export { type CommonOptions, type ConcordatOptions, parseAddress } from './options.ts'
 export type { AnswerHeaders, CallOptions } from './outgoing-calls.ts'

@@ -2,54 +2,21 @@ import {
   type BranchId,
   type CallReport,
   type CallTicket,
-  type Clock,
   formatCallReport,
   type ReportedBranch,
   type Txid,
   toError,
 } from '../base/index.ts'
-import type { CoordinatorPort } from '../coordinator/index.ts'
 import type { Decision, Vote } from '../txn/index.ts'
 import { ActiveTransaction } from './active-transaction.ts'
-import { Background } from './background.ts'
 import { prepare } from './committer.ts'
-import { type Deadline, Deadlines } from './deadlines.ts'
+import type { Deadline } from './deadlines.ts'
 import type { Enlistment } from './enlistment.ts'
-import type { Logger } from './logger.ts'
-import { Settler } from './settler.ts'
+import type { JoinedResource, JoinedWork } from './joined-work.ts'
+import type { Settlement } from './settler.ts'
 import type { Transaction } from './transaction.ts'
 
-/** What the shares of all calls that one process joined have in common. */
-export class JoinedWork {
-  readonly clock: Clock
-  readonly logger: Logger
-  readonly deadlines: Deadlines
-  readonly background: Background
-  readonly #random: () => number
-
-  constructor(clock: Clock, random: () => number, logger: Logger) {
-    this.clock = clock
-    this.logger = logger
-    this.#random = random
-    this.deadlines = new Deadlines(clock)
-    this.background = new Background({ clock, random: () => this.#random(), logger })
-  }
-
-  /** Carries decisions out and acknowledges them through `port`. */
-  settler(port: CoordinatorPort): Settler {
-    const { background, deadlines, logger } = this
-    return new Settler({ port, background, deadlines, logger })
-  }
-}
-
-/** A database of this process in which it joins. */
-export interface JoinedResource {
-  /** The name under which the coordinators ask this process for votes. */
-  readonly participant: string
-  readonly settler: Settler
-  ack(txid: Txid, branches: readonly BranchId[]): void
-}
-
+/** What one share needs. */
 export interface JoinedParts {
   readonly ticket: CallTicket
   readonly work: JoinedWork
@@ -279,7 +246,7 @@ export class JoinedTransaction implements Deadline {
     background.track(Promise.all(ends))
   }
 
-  #settlement(enlistment: Enlistment): Parameters<Settler['finish']>[0] {
+  #settlement(enlistment: Enlistment): Settlement {
     const { cluster: clusterId, txid } = this.ticket
     return { clusterId, txid, enlistments: [enlistment], services: [], stores: [], mayBeJoined: false }
   }

@@ -25,6 +25,12 @@ export class JoinedCalls {
     return this.#calls.size
   }
 
+  /** Forgets what has ended. */
+  sweep(): void {
+    const nowMs = this.#work.clock.monotonicMs()
+    for (const joined of this.#calls) if (joined.isSpent(nowMs)) this.#forget(joined)
+  }
+
   /** Begins a call's share; undefined when a call with one of these numbers is here already: the same call, made twice. */
   join(ticket: CallTicket): JoinedTransaction | undefined {
     const keys = ticket.numbers.map((number) => keyOf(ticket.txid, number))
@@ -51,12 +57,12 @@ export class JoinedCalls {
     if (joined !== undefined) this.#work.background.track(joined.decide(branch, decision))
   }
 
-  /** Branches that wait for a vote to be asked for, or for a decision. What has ended is forgotten on the way. */
+  /** Branches that wait for a vote to be asked for, or for a decision. What has ended is forgotten before. */
   *all(): Iterable<AskedBranch> {
+    this.sweep()
     const nowMs = this.#work.clock.monotonicMs()
     for (const joined of this.#calls) {
-      if (joined.isSpent(nowMs)) this.#forget(joined)
-      else for (const { branchId } of joined.branches) yield* this.#waiting(joined, branchId, nowMs)
+      for (const { branchId } of joined.branches) yield* this.#waiting(joined, branchId, nowMs)
     }
   }
 
