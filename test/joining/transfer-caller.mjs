@@ -1,22 +1,16 @@
+// Moves money of the crash test, one unit at a time, until it is killed. It runs what was built, as transfer-service.mjs does.
+
+import { Concordat } from 'concordat'
+import { postgres } from 'concordat/postgres'
 import pg from 'pg'
-import { Concordat } from '../../src/client/index.ts'
-import { postgres } from '../../src/resources/index.ts'
 
-/** What the crash test tells a caller that moves money, one unit at a time, until it is killed. */
-export interface CallerOrders {
-  readonly coordinators: readonly string[]
-  readonly url: string
-  readonly service: string
-  readonly accounts: number
-}
-
-const { coordinators, url, service, accounts } = JSON.parse(process.argv[2] ?? '') as CallerOrders
+const { coordinators, url, service, accounts } = JSON.parse(process.argv[2])
 const pool = new pg.Pool({ connectionString: url, max: 12 })
 pool.on('error', () => {})
 const near = postgres(pool, { name: 'near' })
 const concordat = new Concordat({ coordinators, timeoutMs: 2_000 })
 
-async function move(account: number): Promise<void> {
+async function move(account) {
   await concordat.transaction(async (tx) => {
     const db = await tx.enlist(near)
     await db.query('update accounts set balance = balance - 1 where id = $1', [account])
@@ -26,7 +20,7 @@ async function move(account: number): Promise<void> {
 }
 
 /** Each worker has accounts of its own, so that nothing waits for a lock but what a dead process left. */
-async function work(worker: number): Promise<void> {
+async function work(worker) {
   for (let round = 0; ; round++) {
     await move((worker + round * 4) % accounts).catch(() => new Promise((resolve) => setTimeout(resolve, 10)))
   }
