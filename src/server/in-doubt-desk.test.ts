@@ -54,7 +54,8 @@ function deskOf(given: Given): InDoubtDesk {
       status: () => ({ leading, leader: undefined, heuristicCount: 0 }),
       unacknowledged: [],
       knowledge,
-      transaction: () => (participant === undefined ? undefined : { branches: [{ branch: BRANCH, participant }] }),
+      transaction: () =>
+        participant === undefined ? undefined : { branches: [{ branch: BRANCH, kind: 'local', participant }] },
       guard: given.guardBeforeMs === undefined ? undefined : { fromMs: 0, beforeMs: given.guardBeforeMs },
     } as never,
     log: { readBarrier: given.barrier ?? (async () => {}) },
