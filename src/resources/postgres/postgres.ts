@@ -86,7 +86,7 @@ export type PostgresDatabase<Pool> = Resource<PostgresSession<Pool>> & {
  * await concordat.transaction(() => flights.query('delete from seats')) // in the transaction
  */
 export function postgres<Pool extends PostgresPool>(pool: Pool, options: PostgresOptions): PostgresDatabase<Pool> {
-  const resource = new PostgresResource<PostgresSession<Pool>>(options, driverFor(pool), async () => {})
+  const resource = new PostgresResource<PostgresSession<Pool>>(options, postgresDriver(pool), async () => {})
   const { clock = systemClock } = options
   if (isPg(pool)) {
     const ambient = ambientPgPool(pool, resource, clock)
@@ -97,7 +97,8 @@ export function postgres<Pool extends PostgresPool>(pool: Pool, options: Postgre
   return Object.assign(resource, { pool: sql, sql }) as unknown as PostgresDatabase<Pool>
 }
 
-function driverFor<Client>(pool: PostgresPool): PostgresDriver<Client> {
+/** The driver behind `pool`. @throws DriverMissingError when it is of neither kind */
+export function postgresDriver<Client>(pool: PostgresPool): PostgresDriver<Client> {
   if (isPg(pool)) return pgDriver(pool as PgPoolShape)
   assertReservable(pool)
   return postgresJsDriver(pool)
