@@ -3,3 +3,4 @@ export { BRANCH_HEADER, type BranchTicket, ConcordatError, MalformedIdError, typ
 export { InvalidOptionsError, type Logger } from '../client/index.ts'
 export * from './kv/index.ts'
 export * from './service/index.ts'
+export * from './sql-journal/index.ts'

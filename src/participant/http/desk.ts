@@ -83,16 +83,16 @@ export class Desk {
       case 'inDoubt':
         return this.#list(new URL(target, 'http://service').searchParams.get('cluster') ?? '')
       case 'prepare':
-        return this.#checked(prepareRequest, body, (key) => this.#prepare(key))
+        return this.#checked(prepareRequest, body, (key, { timeoutMs }) => this.#prepare(key, timeoutMs))
       default:
         return this.#checked(decisionRequest, body, (key) => this.#decide(key, operation))
     }
   }
 
-  async #checked(
-    schema: z.ZodType<DecisionRequest>,
+  async #checked<Request extends DecisionRequest>(
+    schema: z.ZodType<Request>,
     body: Uint8Array,
-    work: (key: BranchKey) => Promise<DeskAnswer>,
+    work: (key: BranchKey, request: Request) => Promise<DeskAnswer>,
   ): Promise<DeskAnswer> {
     const parsed = schema.safeParse(jsonOf(body))
     if (!parsed.success) {
@@ -104,16 +104,16 @@ export class Desk {
     if (cluster !== clusterId || participant !== name) return this.#wrong(participant, cluster)
     const key = branchKey(clusterId, parseTxid(txid), parseBranchId(branch))
     if (key.gid !== gid) return problem(400, 'SERVICE_BAD_REQUEST', 'gid: it does not name this txid and branch')
-    return work(key)
+    return work(key, parsed.data)
   }
 
-  async #prepare({ txid, branch, gid }: BranchKey): Promise<DeskAnswer> {
+  async #prepare({ txid, branch, gid }: BranchKey, timeoutMs: number): Promise<DeskAnswer> {
     const { keeper } = this.#parts
-    if (keeper.table.open(gid) === undefined && keeper.table.endOf(gid) === undefined) {
+    if (!keeper.mayVote(gid)) {
       return problem(404, 'BRANCH_UNKNOWN', 'this instance holds no such branch; another one may')
     }
     const awaited = this.#votes.of(gid)
-    keeper.prepare(txid, branch, (vote) => this.#votes.settle(gid, vote))
+    keeper.prepare(txid, branch, timeoutMs, (vote) => this.#votes.settle(gid, vote))
     const vote = await awaited
     return vote === undefined ? still('the vote') : done({ txid, branch, gid, vote })
   }

@@ -2,6 +2,7 @@ import type { ServiceCredentials } from '../../api/index.ts'
 import { type BranchTicket, parseBranchTicket, parseClusterId, systemClock } from '../../base/index.ts'
 import { InvalidOptionsError } from '../../client/index.ts'
 import { BranchKeeper } from '../service/branch-keeper.ts'
+import type { ServiceHandlers } from '../service/handlers.ts'
 import { checkInstanceOptions, type InstanceOptions, openJournal } from '../service/instance-options.ts'
 import type { Journal } from '../service/journal.ts'
 import type { BranchKey } from '../service/keys.ts'
@@ -19,7 +20,7 @@ import {
 } from './frameworks.ts'
 
 /** How a service takes part that the coordinators call at its URL. */
-export interface HttpParticipantOptions extends InstanceOptions {
+export interface HttpParticipantOptions<Sql = undefined> extends InstanceOptions<Sql> {
   /**
    * How the coordinators show that it is they: `{ secret }`, with which each request is signed, or `{ token }`, both of at
    * least 16 characters and the same as in their configuration. `'none'` only where nobody else reaches the port: whoever
@@ -36,15 +37,15 @@ const WAIT_MS = 4_000
 const CREDENTIAL_CHARACTERS_MIN = 16
 
 /** One instance of a service that the coordinators call. Made by `httpParticipant`. */
-export class HttpParticipant {
+export class HttpParticipant<Sql = undefined> {
   /** Resolves with the error that made the journal unusable. Nothing is promised any more: end the process and start anew. */
   readonly failed: Promise<Error>
   readonly #keeper: BranchKeeper
-  readonly #journal: Journal
+  readonly #journal: Journal<unknown>
   readonly #desk: Desk
   #closing: Promise<void> | undefined
 
-  private constructor(keeper: BranchKeeper, journal: Journal, desk: Desk, failed: Promise<Error>) {
+  private constructor(keeper: BranchKeeper, journal: Journal<unknown>, desk: Desk, failed: Promise<Error>) {
     this.#keeper = keeper
     this.#journal = journal
     this.#desk = desk
@@ -53,7 +54,7 @@ export class HttpParticipant {
   }
 
   /** @internal See `httpParticipant`. */
-  static async start(options: HttpParticipantOptions): Promise<HttpParticipant> {
+  static async start<Sql>(options: HttpParticipantOptions<Sql>): Promise<HttpParticipant<Sql>> {
     const { keeperOptions, logger } = checkInstanceOptions(options, KEYS)
     const credentials = checkedCredentials(options.credentials)
     const { name } = options
@@ -66,8 +67,9 @@ export class HttpParticipant {
     const keeper = new BranchKeeper({
       name,
       clusterId,
-      handlers: options,
+      handlers: options as ServiceHandlers<unknown>,
       journal,
+      isAskedAlone: true,
       ack: (txid, branches) => desk.acknowledge(txid, branches),
       clock: systemClock,
       seed: Math.floor(Math.random() * 2 ** 32),
@@ -75,7 +77,7 @@ export class HttpParticipant {
       options: keeperOptions,
     })
     const desk: Desk = new Desk({ name, clusterId, credentials, keeper, clock: systemClock, waitMs: WAIT_MS })
-    return new HttpParticipant(keeper, journal, desk, failed)
+    return new HttpParticipant<Sql>(keeper, journal, desk, failed)
   }
 
   /**
@@ -83,13 +85,16 @@ export class HttpParticipant {
    * `work`, which sets the call's effects aside under `branch.gid`, in one local transaction; PREPARE and decisions wait
    * until that has ended. When `work` throws, the branch votes abort, and what was thrown comes out here.
    *
+   * With a journal in the service's database `work` gets `sql` too: both notes are one local transaction with the work.
+   *
    * @param ticket the `concordat-tx` header of the call, as it came
    * @throws MalformedIdError, WrongTicketError for a call that was meant for somebody else; nothing was done
    * @throws BranchOverError when the transaction is ending or over; nothing was done: refuse the call
    * @throws ParticipantBusyError when no new branches are taken; nothing was done: refuse the call
    */
-  async work<T>(ticket: string | BranchTicket, work: (branch: BranchKey) => Promise<T> | T): Promise<T> {
-    return this.#keeper.work(typeof ticket === 'string' ? parseBranchTicket(ticket) : ticket, work)
+  async work<T>(ticket: string | BranchTicket, work: (branch: BranchKey, sql: Sql) => Promise<T> | T): Promise<T> {
+    const parsed = typeof ticket === 'string' ? parseBranchTicket(ticket) : ticket
+    return this.#keeper.work(parsed, (branch, sql) => work(branch, sql as Sql))
   }
 
   /** Branches that have not ended on this instance. */
@@ -144,7 +149,7 @@ export class HttpParticipant {
  * stands in their configuration. Read docs/http-services.md, and docs/services.md for what the handlers must keep.
  *
  * @throws InvalidOptionsError; WalLockedError while another process has the journal; WalIdentityError when it belongs to
- * another cluster; whatever else the journal refuses
+ * another cluster; JournalUnusableError when its tables are missing; whatever else the journal refuses
  * @example
  * const payments = await httpParticipant({
  *   name: 'payments', clusterId: 'trips', journal: './payments-journal', credentials: { secret: process.env.SECRET ?? '' },
@@ -152,7 +157,7 @@ export class HttpParticipant {
  * })
  * app.use('/concordat', payments.express())
  */
-export function httpParticipant(options: HttpParticipantOptions): Promise<HttpParticipant> {
+export function httpParticipant<Sql = undefined>(options: HttpParticipantOptions<Sql>): Promise<HttpParticipant<Sql>> {
   return HttpParticipant.start(options)
 }
 

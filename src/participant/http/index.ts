@@ -10,6 +10,7 @@ export {
   type ServiceHandlers,
   WrongTicketError,
 } from '../service/index.ts'
+export * from '../sql-journal/index.ts'
 export type {
   ExpressHandler,
   FastifyInstance,

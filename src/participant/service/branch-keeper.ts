@@ -11,19 +11,25 @@ import {
 import type { Logger } from '../../client/index.ts'
 import type { Decision, Vote } from '../../txn/index.ts'
 import { type BranchEnd, BranchTable, OpenBranch } from './branch-table.ts'
-import { BranchOverError, ParticipantBusyError, WrongTicketError } from './errors.ts'
 import { HandlerCalls } from './handler-calls.ts'
 import type { ServiceHandlers } from './handlers.ts'
-import { type BranchState, isOver, type Journal, type JournalEntry } from './journal.ts'
+import { type Journal, type Lease, VOTE_OF } from './journal.ts'
 import { type BranchKey, branchKey } from './keys.ts'
 import type { KeeperOptions } from './options.ts'
+import { busy, over, wrongTicket } from './refusals.ts'
+import { SharedBranches } from './shared-branches.ts'
 
 /** What a keeper needs. */
 export interface KeeperParts {
   readonly name: string
   readonly clusterId: ClusterId
-  readonly handlers: ServiceHandlers
-  readonly journal: Journal
+  readonly handlers: ServiceHandlers<unknown>
+  readonly journal: Journal<unknown>
+  /**
+   * With a shared journal any instance can vote for a branch. Where PREPARE goes to all of them, it is left to the one that
+   * did the work unless it comes again (false); where it goes to one, that one votes at once (true).
+   */
+  readonly isAskedAlone: boolean
   /** Tells the coordinators that a decision was carried out. */
   readonly ack: (txid: Txid, branches: readonly BranchId[]) => void
   readonly clock: Clock
@@ -44,30 +50,40 @@ export class BranchKeeper {
   readonly table: BranchTable
   readonly #parts: KeeperParts
   readonly #calls: HandlerCalls
+  readonly #shared: SharedBranches
   readonly #working = new Set<Promise<void>>()
+  /** Branches of others whose vote was asked for once. */
+  readonly #askedOnce = new Set<string>()
   #isClosing = false
 
   constructor(parts: KeeperParts) {
-    const { options, journal } = parts
     this.#parts = parts
     this.#calls = new HandlerCalls(parts)
-    this.table = new BranchTable(options.endedMax)
-    for (const entry of journal.found) this.#recover(entry)
+    this.table = new BranchTable(parts.options.endedMax)
+    this.#shared = new SharedBranches({ ...parts, table: this.table })
     hit('service.start.journal-read')
+  }
+
+  /** Whether this instance can say something about the branch when it is asked for its vote. */
+  mayVote(gid: string): boolean {
+    const isHere = this.table.open(gid) !== undefined || this.table.endOf(gid) !== undefined
+    return isHere || (this.#parts.journal.isShared && this.#parts.isAskedAlone)
   }
 
   /**
    * Does the work of a call for a branch, once it is on disk that this instance holds it: then it finds out what became of
    * it. PREPARE and decisions wait until the work has come to its end; otherwise what it sets aside would be left behind.
    */
-  async work<T>(ticket: BranchTicket, work: (key: BranchKey) => Promise<T> | T): Promise<T> {
+  async work<T>(ticket: BranchTicket, work: (key: BranchKey, sql: unknown) => Promise<T> | T): Promise<T> {
+    const { journal, options } = this.#parts
     const open = this.#join(ticket)
+    const lease: Lease = { workMs: ticket.timeoutMs, dueInMs: ticket.timeoutMs + options.joinedSlackMs }
     open.working += 1
     try {
       await open.joined
       hit('service.joined.durable', open.key.txid)
       if (open.decision !== undefined) throw over(open.key)
-      return await work(open.key)
+      return await journal.work(open.key, lease, (sql) => work(open.key, sql))
     } catch (thrown) {
       await this.#spoil(open)
       throw thrown
@@ -82,23 +98,30 @@ export class BranchKeeper {
     const isNoted = open.isSpoilt || open.decision !== undefined
     open.isSpoilt = true
     // A journal that fails is told to its owner, and the process ends.
-    if (!isNoted) await this.#note(open.key, 'refused').catch(() => undefined)
+    if (!isNoted) await this.#parts.journal.refuse?.(open.key).catch(() => undefined)
   }
 
-  /** PREPARE. Says nothing when another instance holds the branch: `reply` is called by the one that does. */
-  prepare(txid: Txid, branch: BranchId, reply: (vote: Vote) => void): void {
-    const { gid } = branchKey(this.#parts.clusterId, txid, branch)
-    const end = this.table.endOf(gid)
+  /**
+   * PREPARE. Says nothing when another instance holds the branch: `reply` is called by the one that does.
+   *
+   * @param limitMs how long a vote is of use
+   */
+  prepare(txid: Txid, branch: BranchId, limitMs: number, reply: (vote: Vote) => void): void {
+    const key = branchKey(this.#parts.clusterId, txid, branch)
+    const end = this.table.endOf(key.gid)
     if (end !== undefined) return reply(VOTE_OF[end])
-    const open = this.table.open(gid)
-    if (open === undefined || this.#isClosing) return
+    if (this.#isClosing) return
+    const open = this.table.open(key.gid) ?? this.#vouchFor(key)
+    if (open === undefined) return
     if (open.vote !== undefined) return reply(open.vote)
     open.reply = reply
+    open.isAsked = true
+    open.voteMs = limitMs
     this.#goOn(open)
   }
 
-  /** GLOBAL-COMMIT or GLOBAL-ABORT, told or asked for. */
-  decide(txid: Txid, branch: BranchId, decision: Decision): void {
+  /** GLOBAL-COMMIT or GLOBAL-ABORT, told or asked for. See Inquirer for `isForgotten`. */
+  decide(txid: Txid, branch: BranchId, decision: Decision, isForgotten = false): void {
     const key = branchKey(this.#parts.clusterId, txid, branch)
     const end = this.table.endOf(key.gid)
     if (end !== undefined) return this.#repeat(key, end, decision)
@@ -106,6 +129,7 @@ export class BranchKeeper {
     const open = this.table.open(key.gid) ?? this.#adopt(key)
     if (open === undefined || open.decision !== undefined) return
     open.decision = decision
+    open.isForgotten = isForgotten
     this.#goOn(open)
   }
 
@@ -113,6 +137,7 @@ export class BranchKeeper {
   async close(): Promise<void> {
     this.#isClosing = true
     this.#calls.stop()
+    this.#shared.stop()
     const { clock, options } = this.#parts
     await Promise.race([this.#idle(), sleep(clock, options.closeMs)])
   }
@@ -125,12 +150,12 @@ export class BranchKeeper {
     if (open?.takesWork === false || this.table.endOf(key.gid) !== undefined) throw over(key)
     if (open !== undefined) return open
     if (this.#isClosing || journal.spaceLow || this.table.openCount >= options.openMax) throw busy(name)
-    const branch = new OpenBranch(key, 'joined')
     const nowMs = clock.monotonicMs()
+    const branch = new OpenBranch(key, 'joined', nowMs)
     branch.dueMs = nowMs + ticket.timeoutMs + options.joinedSlackMs
     branch.askMs = nowMs + options.joinedAskMs
     hit('service.joined.before-write', key.txid)
-    branch.joined = this.#note(key, 'joined')
+    branch.joined = journal.join(key)
     this.table.add(branch)
     return branch
   }
@@ -152,25 +177,29 @@ export class BranchKeeper {
     while (this.#working.size > 0) await Promise.all(this.#working)
   }
 
-  #recover({ txid, branch, state }: JournalEntry): void {
-    const { clusterId, clock, options } = this.#parts
-    const key = branchKey(clusterId, txid, branch)
-    if (isOver(state)) return this.table.end(key.gid, state as BranchEnd)
-    const open = new OpenBranch(key, state === 'joined' ? 'joined' : 'voted')
-    if (state === 'prepared') open.vote = 'commit'
-    if (state === 'refused') open.vote = 'abort'
+  /** A branch in the shared journal that is not in memory here: whether there is a row, and how far it came, is found out. */
+  #vouchFor(key: BranchKey): OpenBranch | undefined {
+    const { journal, isAskedAlone, options, clock } = this.#parts
+    if (!journal.isShared || this.table.openCount >= options.openMax) return undefined
+    if (!isAskedAlone && !this.#askedOnce.delete(key.gid)) {
+      this.#askedOnce.add(key.gid)
+      const [oldest] = this.#askedOnce
+      if (this.#askedOnce.size > options.openMax && oldest !== undefined) this.#askedOnce.delete(oldest)
+      return undefined
+    }
     const nowMs = clock.monotonicMs()
+    const open = new OpenBranch(key, 'joined', nowMs)
     open.dueMs = nowMs + options.joinedTimeoutMs + options.joinedSlackMs
-    // In doubt since before the crash: asked at once.
-    open.askMs = nowMs
+    open.askMs = nowMs + options.joinedAskMs
     this.table.add(open)
+    return open
   }
 
   /** A branch that another instance held: it is gone, or it does not answer. */
   #adopt(key: BranchKey): OpenBranch | undefined {
     // The coordinators tell it again.
     if (this.table.openCount >= this.#parts.options.openMax) return undefined
-    const open = new OpenBranch(key, 'ending')
+    const open = new OpenBranch(key, 'ending', this.#parts.clock.monotonicMs())
     this.table.add(open)
     return open
   }
@@ -183,40 +212,44 @@ export class BranchKeeper {
   async #vote(open: OpenBranch): Promise<void> {
     const { clock, options } = this.#parts
     const { txid } = open.key
+    const isWanted = (): boolean => open.decision === undefined
     hit('service.prepare.before-call', txid)
-    const vote = open.isSpoilt ? 'abort' : await this.#calls.prepare(open.key)
-    hit('service.prepare.called', txid)
-    // Decided without this vote: nothing is promised any more.
-    if (open.decision === undefined) {
-      await this.#note(open.key, STATE_OF[vote])
+    const verdict = await this.#calls.vote(open.key, open.voteMs, open.isSpoilt, isWanted)
+    if (verdict !== undefined && isWanted()) {
       hit('service.vote.durable', txid)
-      open.vote = vote
+      open.vote = verdict.vote
       open.askMs = clock.monotonicMs() + options.askMs
       open.asks = 0
-      open.reply?.(vote)
-      open.reply = undefined
+      open.reply?.(verdict.vote)
       hit('service.vote.sent', txid)
     }
-    open.phase = 'voted'
-    if (open.vote === 'readOnly') this.table.end(open.key.gid, 'readOnly')
-    else this.#goOn(open)
+    open.reply = undefined
+    if (verdict?.end !== undefined) return this.#ended(open, verdict.end)
+    // Without a vote nothing is promised: it may be asked for again, and so may the outcome.
+    open.phase = verdict === undefined && isWanted() ? 'joined' : 'voted'
+    this.#goOn(open)
   }
 
-  async #carryOut({ key }: OpenBranch, decision: Decision): Promise<void> {
+  async #carryOut(open: OpenBranch, decision: Decision): Promise<void> {
+    const { key } = open
     hit('service.outcome.before-call', key.txid)
-    // Otherwise it stays open in the journal: after the next start the coordinators are asked, and it goes on.
-    if (!(await this.#calls.outcome(key, decision))) return
-    hit('service.outcome.called', key.txid)
-    const end = decision === 'commit' ? 'committed' : 'aborted'
-    await this.#note(key, end)
+    const end = await this.#calls.outcome(key, decision)
+    // It stays open in the journal: after the next start the coordinators are asked, and it goes on.
+    if (end === undefined) return
+    if (end === 'lost') {
+      this.table.drop(key.gid)
+      this.#parts.logger.error({ gid: key.gid }, LOST)
+      return
+    }
     hit('service.ended.durable', key.txid)
-    this.table.end(key.gid, end)
-    this.#parts.ack(key.txid, [key.branch])
+    this.#ended(open, end)
     hit('service.ack.sent', key.txid)
   }
 
-  #note({ txid, branch }: BranchKey, state: BranchState): Promise<void> {
-    return this.#parts.journal.note({ txid, branch, state })
+  #ended({ key, decision, isForgotten }: OpenBranch, end: BranchEnd): void {
+    this.table.end(key.gid, end)
+    if (isForgotten) this.#parts.ack(key.txid, [key.branch])
+    else if (decision !== undefined) this.#repeat(key, end, decision)
   }
 
   #track(work: Promise<void>): void {
@@ -232,29 +265,6 @@ export class BranchKeeper {
   }
 }
 
-const VOTE_OF = { readOnly: 'readOnly', committed: 'commit', aborted: 'abort' } as const satisfies Record<
-  BranchEnd,
-  Vote
->
-const STATE_OF = { readOnly: 'readOnly', commit: 'prepared', abort: 'refused' } as const satisfies Record<
-  Vote,
-  BranchState
->
-
-function wrongTicket({ participant, cluster }: BranchTicket, name: string, clusterId: ClusterId): WrongTicketError {
-  return new WrongTicketError(
-    `the call is for ${participant} of cluster ${cluster}, and this is ${name} of ${clusterId}; nothing was done; check where the application sends it`,
-  )
-}
-
-function over({ txid, branch }: BranchKey): BranchOverError {
-  return new BranchOverError(
-    `branch ${branch} of transaction ${txid} takes no more work: its transaction is ending or over; answer the caller with an error`,
-  )
-}
-
-function busy(name: string): ParticipantBusyError {
-  return new ParticipantBusyError(
-    `this instance of ${name} takes no new branches now: too many are open, its disk is nearly full, or it is closing; nothing was done; let another instance answer, or try again`,
-  )
-}
+const LOST =
+  'a decision to commit came for a branch whose promise is not in the journal, though it can not have been forgotten; ' +
+  'nothing was done or acknowledged. Was the journal’s database restored, or failed over to a replica that lacked it?'

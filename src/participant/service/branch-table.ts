@@ -26,20 +26,35 @@ export class OpenBranch {
   joined: Promise<void> = Promise.resolve()
   /** Sends the vote to whoever asked last. */
   reply: ((vote: Vote) => void) | undefined
+  /** Its vote was asked for: it takes no more work. */
+  isAsked = false
+  /** How long whoever asked waits for it, milliseconds. */
+  voteMs = 0
+  /** The coordinators have forgotten the transaction, so its abort is no more than what is left to do. */
+  isForgotten = false
+  /** When it was opened here; monotonic. */
+  readonly sinceMs: number
   /** Until then a branch without a vote waits for PREPARE; afterwards the question for its outcome settles it. Monotonic. */
   dueMs = 0
   /** When the coordinators are asked next; monotonic. */
   askMs = 0
   asks = 0
 
-  constructor(key: BranchKey, phase: OpenBranch['phase']) {
+  constructor(key: BranchKey, phase: OpenBranch['phase'], sinceMs: number) {
     this.key = key
     this.phase = phase
+    this.sinceMs = sinceMs
+  }
+
+  /** Whether nothing is under way for it: whatever becomes of it, somebody else begins that. */
+  get isIdle(): boolean {
+    const isWaiting = this.phase === 'joined' || this.phase === 'voted'
+    return isWaiting && this.working === 0 && this.reply === undefined && this.decision === undefined
   }
 
   /** Whether a call may still do work for it: nobody has asked for its vote, and nobody has decided. */
   get takesWork(): boolean {
-    return this.phase === 'joined' && this.reply === undefined && this.decision === undefined
+    return this.phase === 'joined' && !this.isAsked && this.decision === undefined
   }
 }
 
@@ -81,6 +96,11 @@ export class BranchTable {
     const { gid } = branch.key
     assert(!this.#open.has(gid) && !this.#ended.has(gid), 'a branch opens once')
     this.#open.set(gid, branch)
+  }
+
+  /** It is open no longer here, and nobody here knows how it ended. */
+  drop(gid: string): void {
+    this.#open.delete(gid)
   }
 
   /** It is over; the oldest that is remembered makes room. */

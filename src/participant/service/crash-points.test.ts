@@ -22,7 +22,7 @@ async function story(instance: TestInstance, heard: Map<Txid, Heard>): Promise<v
     heard.set(txid, told)
     instance.join(ticketOf(txid)).catch(() => {})
     await instance.settle()
-    instance.keeper.prepare(txid, BRANCH, (vote) => {
+    instance.keeper.prepare(txid, BRANCH, 30_000, (vote) => {
       told.vote = vote
     })
     await instance.settle()
@@ -58,7 +58,7 @@ async function check(disk: MemoryDisk, heard: ReadonlyMap<Txid, Heard>): Promise
   for (const [txid, { vote, wasAborted, isAcknowledged }] of heard) {
     let again: string | undefined
     const calls = next.calls.length
-    next.keeper.prepare(txid, BRANCH, (answer) => {
+    next.keeper.prepare(txid, BRANCH, 30_000, (answer) => {
       again = answer
     })
     await next.settle()

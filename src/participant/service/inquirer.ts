@@ -14,7 +14,8 @@ export type AskedBranch = Pick<OpenBranch, 'phase' | 'askMs' | 'dueMs' | 'asks'>
 export interface InquirerParts {
   readonly keeper: {
     readonly table: { all(): Iterable<AskedBranch> }
-    decide(txid: Txid, branch: BranchId, decision: Decision): void
+    /** @param isForgotten nobody knows the decision any more: it is what is left to do */
+    decide(txid: Txid, branch: BranchId, decision: Decision, isForgotten?: boolean): void
   }
   readonly coordinators: Pick<CoordinatorPort, 'inquire'>
   readonly clusterId: ClusterId
@@ -68,7 +69,8 @@ export class Inquirer {
       const reply = await coordinators.inquire({ clusterId, txid, settle }, options.answerMs)
       hit('service.inquiry.answered', txid)
       const decision = decisionOf(reply)
-      if (decision !== undefined) keeper.decide(txid, branchId, decision)
+      const isForgotten = reply.kind === 'outcome' && reply.outcome.kind === 'forgotten'
+      if (decision !== undefined) keeper.decide(txid, branchId, decision, isForgotten)
     } catch (thrown) {
       logger.warn({ txid, err: toError(thrown) }, 'the coordinators could not be asked')
     } finally {

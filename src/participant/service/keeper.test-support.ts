@@ -15,7 +15,9 @@ import { MemoryDisk } from '../../wal/index.ts'
 import { BranchKeeper } from './branch-keeper.ts'
 import type { ServiceHandlers } from './handlers.ts'
 import { Inquirer } from './inquirer.ts'
+import type { Journal } from './journal.ts'
 import type { BranchKey } from './keys.ts'
+import { LocalJournal } from './local-journal.ts'
 import { KEEPER_DEFAULTS, type KeeperOptions } from './options.ts'
 import { WalJournal } from './wal-journal.ts'
 
@@ -89,7 +91,8 @@ export class TestInstance {
       ...shared,
       name: 'mail',
       handlers: instance.#handlers(),
-      journal: instance.journal,
+      journal: new LocalJournal(instance.journal) as Journal<unknown>,
+      isAskedAlone: false,
       ack: (_txid, branches) => void instance.acks.push(...branches),
       seed: 1,
     })
@@ -113,7 +116,7 @@ export class TestInstance {
   }
 
   prepare(txid: Txid = TXID): void {
-    this.keeper.prepare(txid, BRANCH, (vote) => void this.votes.push(vote))
+    this.keeper.prepare(txid, BRANCH, 30_000, (vote) => void this.votes.push(vote))
   }
 
   decide(decision: Decision, txid: Txid = TXID): void {

@@ -22,6 +22,9 @@ export interface KeeperOptions {
   /** First and longest wait before a handler that failed is called again. */
   readonly retryMinMs: number
   readonly retryMaxMs: number
+  /** A shared journal is looked through so often, for what other instances left open that long ago. */
+  readonly refreshMs: number
+  readonly foreignMs: number
   /** How long `close` waits for handlers that are at work. */
   readonly closeMs: number
 }
@@ -39,5 +42,7 @@ export const KEEPER_DEFAULTS: KeeperOptions = {
   answerMs: 5_000,
   retryMinMs: 50,
   retryMaxMs: 5_000,
+  refreshMs: 5_000,
+  foreignMs: 10_000,
   closeMs: 10_000,
 }

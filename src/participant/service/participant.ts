@@ -2,6 +2,7 @@ import { type BranchTicket, parseBranchTicket, parseClusterId, systemClock } fro
 import { type ConcordatOptions, openParticipantPort, type ParticipantOrder } from '../../client/index.ts'
 import type { Connection } from '../../transport/index.ts'
 import { BranchKeeper } from './branch-keeper.ts'
+import type { ServiceHandlers } from './handlers.ts'
 import { Inquirer } from './inquirer.ts'
 import { checkInstanceOptions, type InstanceOptions, openJournal } from './instance-options.ts'
 import type { Journal } from './journal.ts'
@@ -9,7 +10,7 @@ import type { BranchKey } from './keys.ts'
 import { type OpenBranchView, viewOf } from './open-branch-view.ts'
 
 /** How a service takes part over connections of its own. */
-export interface ParticipantOptions extends InstanceOptions {
+export interface ParticipantOptions<Sql = undefined> extends InstanceOptions<Sql> {
   /** `host:port` of some or all coordinators, as an array or with commas between. The rest is learned from them. */
   readonly coordinators: ConcordatOptions['coordinators']
   /** Speak TLS with the coordinators; with `key` and `cert` it is mutual. */
@@ -17,19 +18,19 @@ export interface ParticipantOptions extends InstanceOptions {
 }
 
 /** One instance of a service that takes part in transactions. Made by `participant`. */
-export class Participant {
+export class Participant<Sql = undefined> {
   /** Resolves with the error that made the journal unusable. Nothing is promised any more: end the process and start anew. */
   readonly failed: Promise<Error>
   readonly #keeper: BranchKeeper
   readonly #inquirer: Inquirer
-  readonly #journal: Journal
+  readonly #journal: Journal<unknown>
   readonly #port: ReturnType<typeof openParticipantPort>
   #closing: Promise<void> | undefined
 
   private constructor(
     keeper: BranchKeeper,
     inquirer: Inquirer,
-    journal: Journal,
+    journal: Journal<unknown>,
     port: ReturnType<typeof openParticipantPort>,
     failed: Promise<Error>,
   ) {
@@ -46,7 +47,7 @@ export class Participant {
   }
 
   /** @internal See `participant`. */
-  static async start(options: ParticipantOptions): Promise<Participant> {
+  static async start<Sql>(options: ParticipantOptions<Sql>): Promise<Participant<Sql>> {
     const { keeperOptions, logger } = checkInstanceOptions(options, KEYS)
     const { name, coordinators, tls } = options
     let fail: (error: Error) => void = () => {}
@@ -64,8 +65,9 @@ export class Participant {
     const keeper = new BranchKeeper({
       ...shared,
       name,
-      handlers: options,
+      handlers: options as ServiceHandlers<unknown>,
       journal,
+      isAskedAlone: false,
       ack: (txid, branches) => port.ack(txid, branches),
       seed: Math.floor(Math.random() * 2 ** 32),
     })
@@ -73,7 +75,7 @@ export class Participant {
     const inquirer = new Inquirer({ ...shared, keeper, coordinators: port })
     port.connect()
     inquirer.start()
-    return new Participant(keeper, inquirer, journal, port, failed)
+    return new Participant<Sql>(keeper, inquirer, journal, port, failed)
   }
 
   /**
@@ -81,13 +83,16 @@ export class Participant {
    * `work`, which sets the call's effects aside under `branch.gid`, in one local transaction; PREPARE and decisions wait
    * until that has ended. When `work` throws, the branch votes abort, and what was thrown comes out here.
    *
+   * With a journal in the service's database `work` gets `sql` too: both notes are one local transaction with the work.
+   *
    * @param ticket the `concordat-tx` header of the call, as it came
    * @throws MalformedIdError, WrongTicketError for a call that was meant for somebody else; nothing was done
    * @throws BranchOverError when the transaction is ending or over; nothing was done: refuse the call
    * @throws ParticipantBusyError when no new branches are taken; nothing was done: refuse the call
    */
-  async work<T>(ticket: string | BranchTicket, work: (branch: BranchKey) => Promise<T> | T): Promise<T> {
-    return this.#keeper.work(typeof ticket === 'string' ? parseBranchTicket(ticket) : ticket, work)
+  async work<T>(ticket: string | BranchTicket, work: (branch: BranchKey, sql: Sql) => Promise<T> | T): Promise<T> {
+    const parsed = typeof ticket === 'string' ? parseBranchTicket(ticket) : ticket
+    return this.#keeper.work(parsed, (branch, sql) => work(branch, sql as Sql))
   }
 
   /** Branches that have not ended on this instance. */
@@ -118,17 +123,17 @@ export class Participant {
 
 /**
  * Makes a service take part in transactions, over connections that it opens itself: it needs no open port for it. Any number
- * of instances may run under one name, each with a journal of its own. Read docs/services.md for what the handlers must keep.
+ * of instances may run under one name, each with a journal of its own, or with one in the service's database. Read docs/services.md for what the handlers must keep.
  *
  * @throws InvalidOptionsError; WalLockedError while another process has the journal; WalIdentityError when it belongs to
- * another cluster; whatever else the journal refuses
+ * another cluster; JournalUnusableError when its tables are missing; whatever else the journal refuses
  * @example
  * const payments = await participant({
  *   name: 'payments', coordinators: ['10.0.0.1:7400'], clusterId: 'trips', journal: './payments-journal',
  *   prepare: ({ gid }) => reserve(gid), commit: ({ gid }) => book(gid), abort: ({ gid }) => release(gid),
  * })
  */
-export function participant(options: ParticipantOptions): Promise<Participant> {
+export function participant<Sql = undefined>(options: ParticipantOptions<Sql>): Promise<Participant<Sql>> {
   return Participant.start(options)
 }
 
@@ -136,7 +141,9 @@ function takeOrder(keeper: BranchKeeper, order: ParticipantOrder, connection: Co
   const { txid, branch } = order
   if (order.kind === 'decision') return keeper.decide(txid, branch, order.decision)
   // A vote that is lost with its connection is asked for again.
-  keeper.prepare(txid, branch, (vote) => connection.send({ kind: 'vote', txid, branch, vote, evidence: undefined }))
+  keeper.prepare(txid, branch, order.timeoutMs, (vote) =>
+    connection.send({ kind: 'vote', txid, branch, vote, evidence: undefined }),
+  )
 }
 
 const KEYS = [

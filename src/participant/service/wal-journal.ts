@@ -11,7 +11,7 @@ import {
   txidToBytes,
 } from '../../base/index.ts'
 import { type Disk, type Position, type StoredRecord, Wal, type WalRecord } from '../../wal/index.ts'
-import { type BranchState, isOver, type Journal, type JournalEntry } from './journal.ts'
+import { type BranchState, isOver, type JournalEntry } from './journal.ts'
 
 /** Record types: the place in this list, counted from 1. Never reorder it: it is on disk (docs/data-on-disk.md). */
 const STATES: readonly BranchState[] = ['joined', 'prepared', 'refused', 'readOnly', 'committed', 'aborted']
@@ -36,12 +36,13 @@ export interface WalJournalOptions {
 }
 
 /**
- * A journal in a log of its own (src/wal). A branch's last record counts.
+ * The states of an instance's branches in a log of its own (src/wal). A branch's last record counts.
  *
  * The log is kept short by writing what still counts once more and removing everything before it. That is taken from what
  * was appended, not from what is durable: so a vote on its way to the disk is never followed by an older state.
  */
-export class WalJournal implements Journal {
+export class WalJournal {
+  /** The last state of every branch when it was opened; those that ended last come last. */
   readonly found: readonly JournalEntry[]
   readonly #wal: Wal
   readonly #options: WalJournalOptions
@@ -84,10 +85,12 @@ export class WalJournal implements Journal {
     return new WalJournal(wal, states, waiting, options)
   }
 
+  /** Room gets low: no new branches, please. What is open is still taken. */
   get spaceLow(): boolean {
     return this.#wal.spaceLow
   }
 
+  /** Resolves when the entry is on disk; rejects when it can't be put there any more. */
   note(entry: JournalEntry): Promise<void> {
     return new Promise((resolve, reject) => {
       this.#wal.append([encode(entry)], () => {
