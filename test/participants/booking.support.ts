@@ -119,7 +119,8 @@ export function application(fleet: Fleet): Concordat {
   return concordat
 }
 
-function run(program: string, orders: object): { readonly child: ChildProcess; readonly line: Promise<string> } {
+/** Runs a program of this folder, and answers the first line that it says. */
+export function run(program: string, orders: object): { readonly child: ChildProcess; readonly line: Promise<string> } {
   const child = spawn(process.execPath, ['--import', 'tsx', program, JSON.stringify(orders)], {
     cwd: root,
     stdio: ['ignore', 'pipe', 'pipe'],

@@ -11,7 +11,7 @@ import { until } from '../support/waiting.support.ts'
 
 const EXAMPLES = join(root, 'examples/services')
 
-test.each(['payments.mjs', 'booking.mjs'])('docs/services.md shows %s as it is', (file) => {
+test.each(['payments.mjs', 'payments-postgres.mjs', 'booking.mjs'])('docs/services.md shows %s as it is', (file) => {
   const page = readFileSync(join(root, 'docs/services.md'), 'utf8')
   expect(page).toContain(readFileSync(join(EXAMPLES, file), 'utf8'))
 })
@@ -84,6 +84,43 @@ test('the example books a seat and a payment together, or neither, also when an 
   await until('it is booked', async () => (await states()).join() === 'booked,booked')
   expect([await balance(), await seats()]).toEqual([55, 1])
 
+  two.child.kill('SIGTERM')
+  await once(two.child, 'exit')
+  expect(two.child.exitCode).toBe(0)
+})
+
+test('the same service with its journal in PostgreSQL: instances without a directory, killed and replaced', async () => {
+  const servers = new LocalServers()
+  onTestFinished(() => servers.close())
+  const [fleet, database] = await Promise.all([Fleet.start(), servers.startPostgres()])
+  const DATABASE = database.url()
+  const COORDINATORS = fleet.addresses.join(',')
+  const pool = new pg.Pool({ connectionString: DATABASE })
+  onTestFinished(() => pool.end())
+  const start = async (): Promise<{ child: ChildProcess; url: string }> => {
+    const child = run('payments-postgres.mjs', { COORDINATORS, CLUSTER: fleet.cluster, DATABASE, PORT: '0' })
+    return { child, url: `http://127.0.0.1:${/\d+/.exec(await outputOf(child, /listens on \d+/))?.[0]}` }
+  }
+  const book = (url: string, who: string, amount: number): Promise<string> =>
+    outputOf(run('booking.mjs', { COORDINATORS, DATABASE, PAYMENTS: url }, who, String(amount)))
+  const balance = async (): Promise<number> =>
+    (await pool.query("select balance from accounts where id = 'ada'")).rows[0]?.balance as number
+  const journal = async (): Promise<string> =>
+    (await pool.query('select state from concordat_journal order by changed_ms')).rows.map(({ state }) => state).join()
+
+  const one = await start()
+  await pool.query("insert into accounts values ('ada', 100)")
+  expect(await book(one.url, 'ada', 40)).toBe('booked\n')
+  await until('it is booked', async () => (await journal()) === 'committed')
+  await pool.query('delete from seats')
+  expect(await book(one.url, 'ada', 1_000)).toMatch(/^not booked/)
+  await until('it is dropped', async () => (await journal()) === 'committed,aborted')
+  one.child.kill('SIGKILL')
+  const two = await start()
+  expect(await book(two.url, 'ada', 5)).toBe('booked\n')
+  await until('it is booked', async () => (await journal()) === 'committed,aborted,committed')
+  expect(await balance()).toBe(55)
+  expect((await pool.query('select state from payments')).rows).toEqual([{ state: 'booked' }, { state: 'booked' }])
   two.child.kill('SIGTERM')
   await once(two.child, 'exit')
   expect(two.child.exitCode).toBe(0)
