@@ -7,11 +7,13 @@ import { join } from 'node:path'
 import express from 'express'
 import fastify from 'fastify'
 import { Hono } from 'hono'
+import pg from 'pg'
 import { afterEach, beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { credentialHeaders, type ServiceCredentials } from '../../api/index.ts'
 import { formatBranchTicket, makeGid, makeTxid, parseBranchId, parseClusterId, type Txid } from '../../base/index.ts'
 import { InvalidOptionsError } from '../../client/index.ts'
-import { type HttpParticipant, type HttpParticipantOptions, httpParticipant } from './index.ts'
+import { LocalServers } from '../../localdb/index.ts'
+import { type HttpParticipant, type HttpParticipantOptions, httpParticipant, postgresJournal } from './index.ts'
 
 const clusterId = parseClusterId('trips')
 const branch = parseBranchId(2)
@@ -324,4 +326,36 @@ describe('whatever the framework', () => {
     const known = { ...options(), coordinators: ['127.0.0.1:1'] } as HttpParticipantOptions
     await expect(httpParticipant(known)).rejects.toThrow(/coordinators/)
   })
+})
+
+test('with a journal in the service’s database any instance answers for a branch, behind one URL', async () => {
+  const servers = new LocalServers()
+  onTestFinished(() => servers.close())
+  const pool = new pg.Pool({ connectionString: (await servers.startPostgres()).url() })
+  pool.on('error', () => {})
+  onTestFinished(() => pool.end())
+  await pool.query('CREATE TABLE seats (gid text PRIMARY KEY, state text)')
+  const instance = async () => {
+    const started = await httpParticipant({
+      ...options(),
+      journal: postgresJournal(pool, { create: true }),
+      prepare: async ({ gid }, sql) => void (await sql.query("UPDATE seats SET state = 'held' WHERE gid = $1", [gid])),
+      commit: async ({ gid }, sql) => void (await sql.query("UPDATE seats SET state = 'real' WHERE gid = $1", [gid])),
+      abort: async ({ gid }, sql) => void (await sql.query('DELETE FROM seats WHERE gid = $1', [gid])),
+    })
+    onTestFinished(() => started.close())
+    return { started, caller: new Caller(await listening(createServer(started.node()))) }
+  }
+  const [one, two] = [await instance(), await instance()]
+  const txid = newTxid()
+  await one.started.work(ticketOf(txid), async ({ gid }, sql) => {
+    await sql.query("INSERT INTO seats VALUES ($1, 'aside')", [gid])
+  })
+  expect(await two.caller.prepare(txid)).toMatchObject({ status: 200, body: { vote: 'commit' } })
+  expect(await one.caller.prepare(txid)).toMatchObject({ status: 200, body: { vote: 'commit' } })
+  expect(await one.caller.decide('commit', txid)).toMatchObject({ status: 200, body: { outcome: 'committed' } })
+  expect(await two.caller.decide('commit', txid)).toMatchObject({ status: 200, body: { outcome: 'committed' } })
+  expect((await pool.query('SELECT state FROM seats')).rows).toEqual([{ state: 'real' }])
+  // All branches are in the table: what is not there was never worked for.
+  expect(await two.caller.prepare(newTxid())).toMatchObject({ status: 200, body: { vote: 'abort' } })
 })

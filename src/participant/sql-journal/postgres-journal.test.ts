@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs'
 import pg from 'pg'
 import postgresJs from 'postgres'
 import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest'
@@ -126,6 +127,11 @@ describe('a journal in PostgreSQL', () => {
       code: 'JOURNAL_UNUSABLE',
       message: expect.stringContaining('quick_journal'),
     })
+  })
+
+  test('docs/services.md shows the statements as they are', () => {
+    const page = readFileSync(new URL('../../../docs/services.md', import.meta.url), 'utf8')
+    expect(page).toContain(postgresJournal(poolOf()).schema)
   })
 
   test('options that can not be used are refused', () => {
