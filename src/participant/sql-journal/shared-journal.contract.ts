@@ -155,10 +155,11 @@ export function sharedJournalContract<Pool, Sql>(database: SharedWorld<Pool, Sql
     for (const text of texts) {
       const txid = newTxid()
       await one.work(txid)
-      one.onPrepare = (sql) =>
-        database
+      one.onPrepare = async (sql) => {
+        await database
           .send(sql)(text)
           .catch(() => {})
+      }
       expect(await one.prepare(txid), text).toBe('abort')
       expect(await two.prepare(txid), text).toBe('abort')
       await two.decide(txid, 'abort')
@@ -196,11 +197,10 @@ export function sharedJournalContract<Pool, Sql>(database: SharedWorld<Pool, Sql
     })
   }
 
-  test('P8: a COMMIT that is still on its way is waited for: whoever looks finds its end', async () => {
+  test('a second instance waits for the handler of the first, and says what that has voted', async () => {
     const { one, two } = await pair()
     const txid = newTxid()
     await one.work(txid)
-    // As a session that has sent all but its COMMIT, and that nobody can ask any more.
     let commit: (() => void) | undefined
     one.onPrepare = () =>
       held((end) => {
