@@ -12,8 +12,8 @@ import type { PurseOrders } from './purse-service.ts'
 const PROGRAM = fileURLToPath(new URL('./purse-service.ts', import.meta.url))
 const MOMENTS = ['inPrepare', 'inCommit'] as const
 const MONEY = 1_000_000
-const RUN_MS = 5_000
-const RUN_MS_MAX = 30_000
+const RUN_MS = 4_000
+const RUN_MS_MAX = 20_000
 
 /** One of two services that keep purse and journal in a database of their own. */
 class Purse {
@@ -87,7 +87,7 @@ test('P1, P4: services are killed amid prepare and commit, their database too, a
   const begunMs = performance.now()
   const goesOn = (): boolean => {
     const ranMs = performance.now() - begunMs
-    return ranMs < RUN_MS || (ranMs < RUN_MS_MAX && (counts.committed < 10 || counts.kills < 3))
+    return ranMs < RUN_MS || (ranMs < RUN_MS_MAX && (counts.committed < 5 || counts.kills < 2))
   }
   const transfer = async (): Promise<void> => {
     let txid = ''
@@ -147,6 +147,6 @@ test('P1, P4: services are killed amid prepare and commit, their database too, a
     if (outcome !== 'unknown')
       expect(given?.includes(txid), `${txid} was ${outcome}; ${context}`).toBe(outcome === 'committed')
   }
-  expect(counts.committed, context).toBeGreaterThanOrEqual(10)
+  expect(counts.committed, context).toBeGreaterThanOrEqual(5)
   console.info(context)
 }, 180_000)
