@@ -213,6 +213,7 @@ export class BranchKeeper {
     const { clock, options } = this.#parts
     const { txid } = open.key
     const isWanted = (): boolean => open.decision === undefined
+    const asked = open.reply
     hit('service.prepare.before-call', txid)
     const verdict = await this.#calls.vote(open.key, open.voteMs, open.isSpoilt, isWanted)
     if (verdict !== undefined && isWanted()) {
@@ -223,7 +224,8 @@ export class BranchKeeper {
       open.reply?.(verdict.vote)
       hit('service.vote.sent', txid)
     }
-    open.reply = undefined
+    // Who asked meanwhile, when there was no vote for the first, is not forgotten.
+    if (verdict !== undefined || open.reply === asked) open.reply = undefined
     if (verdict?.end !== undefined) return this.#ended(open, verdict.end)
     // Without a vote nothing is promised: it may be asked for again, and so may the outcome.
     open.phase = verdict === undefined && isWanted() ? 'joined' : 'voted'
