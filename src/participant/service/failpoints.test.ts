@@ -49,7 +49,7 @@ class Story {
 
   async vote(txid: Txid): Promise<Vote | undefined> {
     let said: Vote | undefined
-    this.instance.keeper.prepare(txid, BRANCH, (vote) => {
+    this.instance.keeper.prepare(txid, BRANCH, 5_000, (vote) => {
       if (this.isDead) return
       said = vote
       this.of(txid).vote ??= vote

@@ -48,6 +48,10 @@ class MysqlLocalSession<Client> implements LocalSession<Client> {
     this.#limits = limits
   }
 
+  get id(): string | undefined {
+    return this.#held.id
+  }
+
   get lost(): Error | undefined {
     return this.#held.lost
   }

@@ -29,6 +29,10 @@ class PostgresLocalSession<Client> implements LocalSession<Client> {
     this.#held = held
   }
 
+  get id(): string | undefined {
+    return this.#held.id
+  }
+
   get lost(): Error | undefined {
     return this.#held.lost
   }
