@@ -30,6 +30,7 @@ export type { ServerSeams } from './seams.ts'
 export { CoordinatorServer } from './server.ts'
 export type { ServerLogger } from './server-logger.ts'
 export { askServices, type ServiceAnswer } from './services/ask-services.ts'
+export type { HttpExchange, HttpPlace, HttpRequest, HttpResponse } from './services/http-exchange.ts'
 export { assertMeant, type Meant } from './settle-rules.ts'
 export type { EndedBranch, ForceAnswer, ForceStanding, SettleAnswer, SettlementsAnswer } from './settle-view.ts'
 export type {

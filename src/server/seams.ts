@@ -6,6 +6,7 @@ import type { Resource } from '../resources/index.ts'
 import { type Network, type TlsOptions, tcpNetwork } from '../transport/index.ts'
 import { type Disk, nodeDisk } from '../wal/index.ts'
 import { openResources } from './open-resources.ts'
+import type { HttpExchange, HttpPlace } from './services/http-exchange.ts'
 
 /**
  * What a coordinator takes from the machine that it runs on. Production leaves all of it out; the simulator gives its
@@ -30,6 +31,8 @@ export interface ServerSeams {
   readonly coordination: Partial<CoordinatorOptions>
   /** How participants in other processes are reached, instead of over the connections that they open. */
   readonly participants: ParticipantPort | undefined
+  /** How services are called at their URLs. Default: `node:http`. */
+  readonly httpExchange: ((place: HttpPlace) => HttpExchange) | undefined
   /** Looks on while the log's core works. */
   readonly tap: RaftTap | undefined
   /** Speaks an older minor version of the protocol: for fleets in the middle of an upgrade. */
@@ -56,6 +59,7 @@ export function chooseSeams(given: Partial<ServerSeams>, tls: TlsOptions | undef
     tuning: given.tuning ?? {},
     coordination: given.coordination ?? {},
     participants: given.participants,
+    httpExchange: given.httpExchange,
     tap: given.tap,
     protocolMinor: given.protocolMinor,
     openResources: resources === undefined ? openResources : async () => resources,

@@ -170,7 +170,7 @@ export class CoordinatorServer {
     const failed = new Promise<Error>((resolve) => {
       fail = resolve
     })
-    const services = openHttpServices(config, seams.clock)
+    const services = openHttpServices(config, seams)
     const resources = await seams.openResources(config.resources)
     const replica = await Replica.open({
       nodeId: config.node,

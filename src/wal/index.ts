@@ -1,4 +1,4 @@
-export { type Disk, type DiskFile, isOutOfSpace, type OpenOptions } from './disk.ts'
+export { type Disk, type DiskFile, isOutOfSpace, type OpenOptions, writeAll } from './disk.ts'
 export {
   type DamagePlace,
   RecoveryUnfinishedError,

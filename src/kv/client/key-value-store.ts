@@ -39,6 +39,8 @@ export interface KeyValueStoreParts {
   /** How long a lost answer is asked for again, at least. Default 5,000. */
   readonly settleMs?: number
   readonly clock?: Clock
+  /** For txids. Default: the machine's secure generator. */
+  readonly randomFill?: (bytes: Uint8Array) => void
 }
 
 /**
@@ -220,6 +222,9 @@ export class KeyValueStore {
   }
 
   #newTxid(): Txid {
-    return parseTxid(makeTxid(this.#clock.wallMs(), randomFillSync(new Uint8Array(10))))
+    const { randomFill = randomFillSync } = this.#parts
+    const random = new Uint8Array(10)
+    randomFill(random)
+    return parseTxid(makeTxid(this.#clock.wallMs(), random))
   }
 }

@@ -1,5 +1,11 @@
-import { type ClusterId, isParticipantName, PARTICIPANT_NAME_RULE, parseClusterId } from '../../base/index.ts'
-import type { TlsOptions } from '../../transport/index.ts'
+import {
+  type Clock,
+  type ClusterId,
+  isParticipantName,
+  PARTICIPANT_NAME_RULE,
+  parseClusterId,
+} from '../../base/index.ts'
+import type { Network, TlsOptions } from '../../transport/index.ts'
 import { KvInvalidError } from '../engine/errors.ts'
 import { KeyValueStore } from './key-value-store.ts'
 import { RemoteChannel } from './remote-channel.ts'
@@ -18,6 +24,16 @@ export interface KvClientOptions {
   readonly timeoutMs?: number
 }
 
+/** What the simulator replaces. @internal */
+export interface KvClientSeams {
+  readonly clock?: Clock
+  readonly network?: Network
+  /** From 0 to below 1: jitter only. */
+  readonly random?: () => number
+  readonly randomFill?: (bytes: Uint8Array) => void
+  readonly hold?: () => () => void
+}
+
 const KEYS = ['name', 'address', 'tls', 'clusterId', 'timeoutMs']
 const TIMEOUT_MS = 15_000
 const TIMEOUT_MS_MAX = 86_400_000
@@ -26,6 +42,7 @@ const TIMEOUT_MS_MAX = 86_400_000
  * A key-value participant, for `tx.enlist` and for calls of its own. Make one for the process and share it; it connects when
  * it is first used.
  *
+ * @param seams the simulator's; an application leaves it out
  * @throws KvInvalidError for a wrong option
  * @example
  * const accounts = kv({ name: 'accounts', address: '10.0.0.5:7500' })
@@ -35,7 +52,7 @@ const TIMEOUT_MS_MAX = 86_400_000
  * })
  * await accounts.get('account/ada')
  */
-export function kv(options: KvClientOptions): KeyValueStore {
+export function kv(options: KvClientOptions, seams: KvClientSeams = {}): KeyValueStore {
   if (typeof options !== 'object' || options === null) throw wrong('options', 'an object', options)
   for (const key of Object.keys(options)) {
     if (!KEYS.includes(key)) throw wrong(key, `left out: it is unknown; known are ${KEYS.join(', ')}`, 'set')
@@ -49,8 +66,8 @@ export function kv(options: KvClientOptions): KeyValueStore {
     throw wrong('timeoutMs', `a whole number of milliseconds from 1 to ${TIMEOUT_MS_MAX}`, timeoutMs)
   }
   const endpoint = endpointOf(address)
-  const channel = new RemoteChannel({ name, ...endpoint, tls, clusterId: clusterOf(options.clusterId) })
-  return new KeyValueStore({ name, address, channel, timeoutMs })
+  const channel = new RemoteChannel({ ...seams, name, ...endpoint, tls, clusterId: clusterOf(options.clusterId) })
+  return new KeyValueStore({ ...seams, name, address, channel, timeoutMs })
 }
 
 function endpointOf(address: unknown): { readonly host: string; readonly port: number } {

@@ -18,6 +18,10 @@ export interface RemoteChannelParts {
   readonly clusterId: ClusterId | undefined
   readonly clock?: Clock
   readonly network?: Network
+  /** From 0 to below 1: jitter only. */
+  readonly random?: () => number
+  /** Keeps the process from ending; what it gives lets go. Default: a timer of Node's, for a clock's own timers do not. */
+  readonly hold?: () => () => void
 }
 
 interface Waiter {
@@ -59,10 +63,11 @@ export class RemoteChannel implements KvChannel {
 
   #awaitLine(timeoutMs: number, signal: AbortSignal | undefined): Promise<KvLine> {
     return new Promise((resolve, reject) => {
-      // A clock's timers let the process end, and between two attempts nothing else holds it.
-      const hold = setInterval(() => {}, HOLD_MS)
+      // Between two attempts nothing else holds the process.
+      const { hold = holdProcess } = this.#parts
+      const letGo = hold()
       const leave = (): void => {
-        clearInterval(hold)
+        letGo()
         this.#waiters.delete(waiter)
         this.#clock.cancel(timer)
         signal?.removeEventListener('abort', cancel)
@@ -86,14 +91,14 @@ export class RemoteChannel implements KvChannel {
   }
 
   #dial(): Link {
-    const { name, host, port, tls, clusterId, network = tcpNetwork() } = this.#parts
+    const { name, host, port, tls, clusterId, network = tcpNetwork(), random = Math.random } = this.#parts
     return new Link({
       network,
       host,
       port,
       ...(tls !== undefined && { tls }),
       clock: this.#clock,
-      seed: Math.floor(Math.random() * 2 ** 32),
+      seed: Math.floor(random() * 2 ** 32),
       hello: () => kvHello(name, clusterId),
       onUp: (connection) => this.#up(connection),
       onDown: (error) => this.#down(error),
@@ -123,4 +128,9 @@ export class RemoteChannel implements KvChannel {
     const why = this.#lastError?.message ?? 'no connection in time'
     return unavailable(name, `${host}:${port}`, why, this.#lastError)
   }
+}
+
+function holdProcess(): () => void {
+  const timer = setInterval(() => {}, HOLD_MS)
+  return () => clearInterval(timer)
 }

@@ -3,7 +3,7 @@ import { makeTxid, parseBranchId, parseClusterId, parseNodeId, parseTxid, txidTi
 import { TXIDS, txidOf } from '../../base/txids.support.ts'
 import { MemoryDisk, type Position, Wal } from '../../wal/index.ts'
 import { keySpan } from '../locks/index.ts'
-import { DiskStore } from './disk-store.support.ts'
+import { DiskStore } from './disk-store.ts'
 import { KvLogMalformedError, KvRulesChangedError, KvStoreFailedError, KvStoreMismatchError } from './errors.ts'
 import type { KvParticipant } from './kv-participant.ts'
 import { fresh, openOn, restarted, settle } from './participant.support.ts'

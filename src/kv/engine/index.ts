@@ -1,4 +1,5 @@
 export { KvBranch, type ScanOptions, type ScanResult } from './branch.ts'
+export { DiskStore } from './disk-store.ts'
 export {
   KvBranchEndedError,
   KvBranchTooLargeError,

@@ -1,6 +1,6 @@
 import { type Clock, parseClusterId, parseNodeId, type Timer } from '../../base/index.ts'
 import { MemoryDisk, type MemoryDiskOptions } from '../../wal/index.ts'
-import { DiskStore } from './disk-store.support.ts'
+import { DiskStore } from './disk-store.ts'
 import { KvParticipant } from './kv-participant.ts'
 import type { KvOptions } from './options.ts'
 

@@ -1,13 +1,21 @@
 import type { ServiceCredentials } from '../../api/index.ts'
-import { type BranchTicket, parseBranchTicket, parseClusterId, systemClock } from '../../base/index.ts'
+import { type BranchTicket, parseBranchTicket, parseClusterId } from '../../base/index.ts'
 import { InvalidOptionsError } from '../../client/index.ts'
+import { drawNumber, participantSeams } from '../seams.ts'
 import { BranchKeeper } from '../service/branch-keeper.ts'
 import type { ServiceHandlers } from '../service/handlers.ts'
-import { checkInstanceOptions, type InstanceOptions, openJournal } from '../service/instance-options.ts'
+import {
+  checkInstanceOptions,
+  type InstanceOptions,
+  type InstanceSeams,
+  openJournal,
+} from '../service/instance-options.ts'
 import type { Journal } from '../service/journal.ts'
 import type { BranchKey } from '../service/keys.ts'
 import { type OpenBranchView, viewOf } from '../service/open-branch-view.ts'
 import { Desk } from './desk.ts'
+import type { DeskAnswer } from './desk-answer.ts'
+import type { DeskRequest } from './desk-request.ts'
 import {
   type ExpressHandler,
   expressHandler,
@@ -54,7 +62,12 @@ export class HttpParticipant<Sql = undefined> {
   }
 
   /** @internal See `httpParticipant`. */
-  static async start<Sql>(options: HttpParticipantOptions<Sql>): Promise<HttpParticipant<Sql>> {
+  static async start<Sql>(
+    options: HttpParticipantOptions<Sql>,
+    given: Partial<InstanceSeams> = {},
+  ): Promise<HttpParticipant<Sql>> {
+    const seams = participantSeams(given)
+    const { clock } = seams
     const { keeperOptions, logger } = checkInstanceOptions(options, KEYS)
     const credentials = checkedCredentials(options.credentials)
     const { name } = options
@@ -63,7 +76,7 @@ export class HttpParticipant<Sql = undefined> {
       fail = resolve
     })
     const clusterId = parseClusterId(options.clusterId)
-    const journal = await openJournal(options, keeperOptions, fail)
+    const journal = await openJournal(options, keeperOptions, fail, seams)
     const keeper = new BranchKeeper({
       name,
       clusterId,
@@ -71,12 +84,12 @@ export class HttpParticipant<Sql = undefined> {
       journal,
       isAskedAlone: true,
       ack: (txid, branches) => desk.acknowledge(txid, branches),
-      clock: systemClock,
-      seed: Math.floor(Math.random() * 2 ** 32),
+      clock,
+      seed: drawNumber(seams),
       logger,
       options: keeperOptions,
     })
-    const desk: Desk = new Desk({ name, clusterId, credentials, keeper, clock: systemClock, waitMs: WAIT_MS })
+    const desk: Desk = new Desk({ name, clusterId, credentials, keeper, clock, waitMs: WAIT_MS })
     return new HttpParticipant<Sql>(keeper, journal, desk, failed)
   }
 
@@ -100,6 +113,11 @@ export class HttpParticipant<Sql = undefined> {
   /** Branches that have not ended on this instance. */
   open(): readonly OpenBranchView[] {
     return [...this.#keeper.table.all()].map(viewOf)
+  }
+
+  /** One question of the coordinators, however it came. Never rejects. @internal */
+  answer(request: DeskRequest): Promise<DeskAnswer> {
+    return this.#desk.answer(request)
   }
 
   /** For `node:http`: `createServer(payments.node())`, behind any path. */
@@ -148,6 +166,7 @@ export class HttpParticipant<Sql = undefined> {
  * Makes a service take part in transactions that the coordinators call at its URL: it opens no connections to them. The URL
  * stands in their configuration. Read docs/http-services.md, and docs/services.md for what the handlers must keep.
  *
+ * @param seams the simulator's; production leaves it out
  * @throws InvalidOptionsError; WalLockedError while another process has the journal; WalIdentityError when it belongs to
  * another cluster; JournalUnusableError when its tables are missing; whatever else the journal refuses
  * @example
@@ -157,8 +176,11 @@ export class HttpParticipant<Sql = undefined> {
  * })
  * app.use('/concordat', payments.express())
  */
-export function httpParticipant<Sql = undefined>(options: HttpParticipantOptions<Sql>): Promise<HttpParticipant<Sql>> {
-  return HttpParticipant.start(options)
+export function httpParticipant<Sql = undefined>(
+  options: HttpParticipantOptions<Sql>,
+  seams: Partial<InstanceSeams> = {},
+): Promise<HttpParticipant<Sql>> {
+  return HttpParticipant.start(options, seams)
 }
 
 function checkedCredentials(given: ServiceCredentials): ServiceCredentials {

@@ -1,6 +1,5 @@
-import { randomInt } from 'node:crypto'
 import { isAbsolute, resolve } from 'node:path'
-import { parseClusterId, parseNodeId, sleep, systemClock, type Timer } from '../../base/index.ts'
+import { parseClusterId, parseNodeId, sleep, type Timer } from '../../base/index.ts'
 import { type Logger, openParticipantPort, type ParticipantOrder } from '../../client/index.ts'
 import { silentLogger } from '../../coordinator/index.ts'
 import {
@@ -12,12 +11,14 @@ import {
   type KvStatus,
   LocalChannel,
 } from '../../kv/index.ts'
-import { type Connection, tcpNetwork } from '../../transport/index.ts'
+import type { Connection } from '../../transport/index.ts'
+import { drawFraction, drawNumber, participantSeams } from '../seams.ts'
 import { Inquirer } from '../service/inquirer.ts'
 import { KEEPER_DEFAULTS } from '../service/options.ts'
 import { KvKeeper } from './kv-keeper.ts'
 import { claimDirectory } from './name-file.ts'
 import { checkKeyValueOptions, type KeyValueParticipantOptions, listenEndpoint } from './options.ts'
+import { engineSeams, type KeyValueSeams } from './seams.ts'
 import { WaitReporter } from './wait-reporter.ts'
 
 const KEEP_MS = 3_600_000
@@ -36,6 +37,7 @@ const NODE_ID = parseNodeId(1)
 
 /** What a participant is made of. */
 interface Parts {
+  readonly seams: KeyValueSeams
   readonly options: KeyValueParticipantOptions
   readonly kv: KvParticipant
   readonly desk: KvDesk
@@ -60,7 +62,8 @@ export class KeyValueParticipant {
   #closing: Promise<void> | undefined
 
   private constructor(parts: Parts) {
-    const { options, desk, kv, failed, coordinators, inquirer, waits } = parts
+    const { options, desk, kv, failed, coordinators, inquirer, waits, seams } = parts
+    const { clock, randomFill } = seams
     this.#parts = parts
     this.failed = failed
     const channel = new LocalChannel(options.name, desk.enter())
@@ -69,14 +72,16 @@ export class KeyValueParticipant {
       address: 'this process',
       channel,
       timeoutMs: STORE_TIMEOUT_MS,
+      clock,
+      randomFill,
     })
-    this.#forgetting = systemClock.every(FORGET_EVERY_MS, () => {
+    this.#forgetting = clock.every(FORGET_EVERY_MS, () => {
       // A failure is told by `failed`.
-      kv.forgetBefore(Math.floor(Date.now() - (options.keepMs ?? KEEP_MS))).catch(() => undefined)
+      kv.forgetBefore(Math.floor(clock.wallMs() - (options.keepMs ?? KEEP_MS))).catch(() => undefined)
     })
     // Whoever waits for it must hear that nothing comes any more.
     void failed.then(async () => {
-      systemClock.cancel(this.#forgetting)
+      clock.cancel(this.#forgetting)
       inquirer.stop()
       waits.stop()
       await this.#port?.close()
@@ -85,7 +90,12 @@ export class KeyValueParticipant {
   }
 
   /** @internal See `keyValueParticipant`. */
-  static async start(options: KeyValueParticipantOptions): Promise<KeyValueParticipant> {
+  static async start(
+    options: KeyValueParticipantOptions,
+    given: Partial<KeyValueSeams> = {},
+  ): Promise<KeyValueParticipant> {
+    const seams = participantSeams(given)
+    const { clock, disk, network, later: schedule } = seams
     checkKeyValueOptions(options)
     const { name, tls, logger = silentLogger, rules = [], limits = {} } = options
     const { branchesMax, callsMax, callBytesMax, ...engineLimits } = limits
@@ -99,6 +109,7 @@ export class KeyValueParticipant {
         ...(tls !== undefined && { tls }),
       },
       (order, connection) => take(order, connection),
+      { clock, network, schedule, random: () => drawFraction(seams) },
     )
     const clusterId = parseClusterId(options.clusterId)
     const directory = isAbsolute(options.data) ? options.data : resolve(options.data)
@@ -106,20 +117,21 @@ export class KeyValueParticipant {
     const failed = new Promise<Error>((resolveFailed) => {
       fail = resolveFailed
     })
-    await claimDirectory(directory, name)
+    await claimDirectory(disk, directory, name)
     const identity = { clusterId, nodeId: NODE_ID }
     // Those in doubt have their locks back when it is open; nobody is let in before.
-    const kv = await KvParticipant.open({ directory, identity, rules, ...engineLimits, onFailure: fail })
+    const engine = { ...engineLimits, ...(await engineSeams(seams, directory)) }
+    const kv = await KvParticipant.open({ directory, identity, rules, ...engine, onFailure: fail })
     let status: () => object = () => ({})
     const portLimits = { ...KV_PORT_LIMITS, ...defined({ branchesMax, callsMax, callBytesMax }) }
-    const desk = new KvDesk({ kv, name, clusterId, clock: systemClock, limits: portLimits, status: () => status() })
-    const shared = { clock: systemClock, logger, options: KEEPER_DEFAULTS }
+    const desk = new KvDesk({ kv, name, clusterId, clock, limits: portLimits, status: () => status() })
+    const shared = { clock, logger, options: KEEPER_DEFAULTS }
     const keeper = new KvKeeper({ ...shared, kv, desk, ack: (txid, branches) => coordinators.ack(txid, branches) })
     take = (order, connection) => takeOrder(keeper, order, connection)
     const inquirer = new Inquirer({ ...shared, clusterId, keeper, coordinators })
-    const waits = new WaitReporter({ kv, coordinators, clock: systemClock })
-    const startedMs = systemClock.monotonicMs()
-    const parts = { options, kv, desk, keeper, inquirer, waits, coordinators, failed, startedMs }
+    const waits = new WaitReporter({ kv, coordinators, clock })
+    const startedMs = clock.monotonicMs()
+    const parts = { seams, options, kv, desk, keeper, inquirer, waits, coordinators, failed, startedMs }
     const participant = new KeyValueParticipant(parts)
     status = () => participant.status()
     try {
@@ -138,13 +150,13 @@ export class KeyValueParticipant {
 
   /** What is at work and in doubt here. */
   status(): KvStatus {
-    const { options, kv, desk, keeper, startedMs } = this.#parts
-    const nowMs = Date.now()
+    const { options, kv, desk, keeper, startedMs, seams } = this.#parts
+    const nowMs = seams.clock.wallMs()
     const inDoubt = keeper.inDoubtCount === 0 ? [] : kv.inDoubt(LISTED_MAX)
     return {
       name: options.name,
       cluster: options.clusterId,
-      uptimeMs: Math.round(systemClock.monotonicMs() - startedMs),
+      uptimeMs: Math.round(seams.clock.monotonicMs() - startedMs),
       connections: this.#port?.connections ?? 0,
       open: desk.openCount,
       transactions: kv.transactions,
@@ -169,19 +181,19 @@ export class KeyValueParticipant {
   }
 
   async #open(logger: Logger): Promise<void> {
-    const { options, desk, kv, coordinators, inquirer, waits } = this.#parts
+    const { options, desk, kv, coordinators, inquirer, waits, seams } = this.#parts
     if (options.listen !== undefined) {
       const endpoint = listenEndpoint(options.listen, options.tls !== undefined)
       this.#port = await KvPort.open({
         desk,
         name: options.name,
         clusterId: parseClusterId(options.clusterId),
-        incarnation: randomInt(2 ** 47),
+        incarnation: drawNumber(seams),
         storeId: options.name,
-        network: tcpNetwork(),
+        network: seams.network,
         ...endpoint,
         tls: options.tls?.ca === undefined ? options.tls : { ...options.tls, requestClientCertificate: true },
-        clock: systemClock,
+        clock: seams.clock,
         logger,
       })
     }
@@ -198,8 +210,8 @@ export class KeyValueParticipant {
   }
 
   async #close(): Promise<void> {
-    const { desk, keeper, inquirer, waits, coordinators, kv } = this.#parts
-    systemClock.cancel(this.#forgetting)
+    const { desk, keeper, inquirer, waits, coordinators, kv, seams } = this.#parts
+    seams.clock.cancel(this.#forgetting)
     desk.drain()
     // One whose port could not be had has nobody to wait for.
     if (this.#isOpen) await Promise.race([this.#drained(), this.failed])
@@ -213,10 +225,11 @@ export class KeyValueParticipant {
   }
 
   async #drained(): Promise<void> {
-    const { desk, keeper } = this.#parts
-    const dueMs = systemClock.monotonicMs() + DRAIN_MS
-    while (desk.openCount + keeper.inDoubtCount > 0 && systemClock.monotonicMs() < dueMs) {
-      await sleep(systemClock, DRAIN_LOOK_MS)
+    const { desk, keeper, seams } = this.#parts
+    const { clock } = seams
+    const dueMs = clock.monotonicMs() + DRAIN_MS
+    while (desk.openCount + keeper.inDoubtCount > 0 && clock.monotonicMs() < dueMs) {
+      await sleep(clock, DRAIN_LOOK_MS)
     }
   }
 }
@@ -225,6 +238,7 @@ export class KeyValueParticipant {
  * Runs a key-value participant in this process: what `concordat participant kv` runs in one of its own. The package `lmdb` must
  * be installed.
  *
+ * @param seams the simulator's; production leaves it out
  * @throws InvalidOptionsError, KvInvalidError; KvNameChangedError, WalIdentityError when the data is another one's;
  * WalLockedError while another process has it; whatever else log, data or port refuse
  * @example
@@ -233,8 +247,11 @@ export class KeyValueParticipant {
  * })
  * await concordat.transaction(async (tx) => (await tx.enlist(accounts.store)).add('account/ada', -40))
  */
-export function keyValueParticipant(options: KeyValueParticipantOptions): Promise<KeyValueParticipant> {
-  return KeyValueParticipant.start(options)
+export function keyValueParticipant(
+  options: KeyValueParticipantOptions,
+  seams: Partial<KeyValueSeams> = {},
+): Promise<KeyValueParticipant> {
+  return KeyValueParticipant.start(options, seams)
 }
 
 function takeOrder(keeper: KvKeeper, order: ParticipantOrder, connection: Connection): void {

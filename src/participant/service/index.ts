@@ -1,5 +1,6 @@
 export { BranchOverError, ParticipantBusyError, WrongTicketError } from './errors.ts'
 export type { ServiceHandlers } from './handlers.ts'
+export type { InstanceSeams } from './instance-options.ts'
 export type { BranchKey } from './keys.ts'
 export type { OpenBranchView } from './open-branch-view.ts'
 export { type Participant, type ParticipantOptions, participant } from './participant.ts'

@@ -1,14 +1,14 @@
 import { isAbsolute, resolve } from 'node:path'
-import { isParticipantName, PARTICIPANT_NAME_RULE, parseClusterId, systemClock } from '../../base/index.ts'
+import { isParticipantName, PARTICIPANT_NAME_RULE, parseClusterId } from '../../base/index.ts'
 import { InvalidOptionsError, type Logger } from '../../client/index.ts'
 import { silentLogger } from '../../coordinator/index.ts'
-import { nodeDisk } from '../../wal/index.ts'
+import { drawId, type ParticipantSeams } from '../seams.ts'
 import type { ServiceJournal } from '../sql-journal/service-journal.ts'
 import type { ServiceHandlers } from './handlers.ts'
 import type { Journal } from './journal.ts'
 import { LocalJournal } from './local-journal.ts'
 import { KEEPER_DEFAULTS, type KeeperOptions } from './options.ts'
-import { WalJournal } from './wal-journal.ts'
+import { type JournalTuning, WalJournal } from './wal-journal.ts'
 
 /** What every instance of a service is told, however the coordinators reach it. */
 export interface InstanceOptions<Sql = undefined> extends ServiceHandlers<Sql> {
@@ -25,6 +25,11 @@ export interface InstanceOptions<Sql = undefined> extends ServiceHandlers<Sql> {
   readonly logger?: Logger
   /** `prepare` handlers at work at a time, and as many of `commit` and `abort`. Default 32. */
   readonly concurrency?: number
+}
+
+/** What an instance takes from its machine; see ParticipantSeams. @internal */
+export interface InstanceSeams extends ParticipantSeams {
+  readonly journal?: JournalTuning
 }
 
 const CONCURRENCY_MAX = 10_000
@@ -67,18 +72,22 @@ export async function openJournal<Sql>(
   { journal, name, clusterId: cluster, logger = silentLogger }: InstanceOptions<Sql>,
   { endedMax, openMax }: KeeperOptions,
   onFailure: (error: Error) => void,
+  seams: InstanceSeams,
 ): Promise<Journal<unknown>> {
   const clusterId = parseClusterId(cluster)
+  const { clock, disk, later, journal: tuning } = seams
   if (typeof journal !== 'string') {
-    return (await journal.open({ name, clusterId, clock: systemClock, logger, openMax })) as Journal<unknown>
+    return (await journal.open({ name, clusterId, clock, logger, openMax })) as Journal<unknown>
   }
   const log = await WalJournal.open({
     directory: isAbsolute(journal) ? journal : resolve(journal),
     clusterId,
-    disk: nodeDisk,
-    clock: systemClock,
+    disk,
+    clock,
+    defer: later,
+    random: () => drawId(seams),
     endedMax,
-    rewriteRecords: 20_000,
+    ...tuning,
     onFailure,
   })
   return new LocalJournal(log) as Journal<unknown>

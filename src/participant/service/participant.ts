@@ -1,10 +1,11 @@
-import { type BranchTicket, parseBranchTicket, parseClusterId, systemClock } from '../../base/index.ts'
+import { type BranchTicket, parseBranchTicket, parseClusterId } from '../../base/index.ts'
 import { type ConcordatOptions, openParticipantPort, type ParticipantOrder } from '../../client/index.ts'
 import type { Connection } from '../../transport/index.ts'
+import { drawFraction, drawNumber, participantSeams } from '../seams.ts'
 import { BranchKeeper } from './branch-keeper.ts'
 import type { ServiceHandlers } from './handlers.ts'
 import { Inquirer } from './inquirer.ts'
-import { checkInstanceOptions, type InstanceOptions, openJournal } from './instance-options.ts'
+import { checkInstanceOptions, type InstanceOptions, type InstanceSeams, openJournal } from './instance-options.ts'
 import type { Journal } from './journal.ts'
 import type { BranchKey } from './keys.ts'
 import { type OpenBranchView, viewOf } from './open-branch-view.ts'
@@ -47,7 +48,12 @@ export class Participant<Sql = undefined> {
   }
 
   /** @internal See `participant`. */
-  static async start<Sql>(options: ParticipantOptions<Sql>): Promise<Participant<Sql>> {
+  static async start<Sql>(
+    options: ParticipantOptions<Sql>,
+    given: Partial<InstanceSeams> = {},
+  ): Promise<Participant<Sql>> {
+    const seams = participantSeams(given)
+    const { clock, network, later: schedule } = seams
     const { keeperOptions, logger } = checkInstanceOptions(options, KEYS)
     const { name, coordinators, tls } = options
     let fail: (error: Error) => void = () => {}
@@ -58,10 +64,11 @@ export class Participant<Sql = undefined> {
     const port = openParticipantPort(
       { coordinators, name, clusterId: options.clusterId, logger, ...(tls !== undefined && { tls }) },
       (order, connection) => take(order, connection),
+      { clock, network, schedule, random: () => drawFraction(seams) },
     )
     const clusterId = parseClusterId(options.clusterId)
-    const journal = await openJournal(options, keeperOptions, fail)
-    const shared = { clusterId, clock: systemClock, logger, options: keeperOptions }
+    const journal = await openJournal(options, keeperOptions, fail, seams)
+    const shared = { clusterId, clock, logger, options: keeperOptions }
     const keeper = new BranchKeeper({
       ...shared,
       name,
@@ -69,7 +76,7 @@ export class Participant<Sql = undefined> {
       journal,
       isAskedAlone: false,
       ack: (txid, branches) => port.ack(txid, branches),
-      seed: Math.floor(Math.random() * 2 ** 32),
+      seed: drawNumber(seams),
     })
     take = (order, connection) => takeOrder(keeper, order, connection)
     const inquirer = new Inquirer({ ...shared, keeper, coordinators: port })
@@ -125,6 +132,7 @@ export class Participant<Sql = undefined> {
  * Makes a service take part in transactions, over connections that it opens itself: it needs no open port for it. Any number
  * of instances may run under one name, each with a journal of its own, or with one in the service's database. Read docs/services.md for what the handlers must keep.
  *
+ * @param seams the simulator's; production leaves it out
  * @throws InvalidOptionsError; WalLockedError while another process has the journal; WalIdentityError when it belongs to
  * another cluster; JournalUnusableError when its tables are missing; whatever else the journal refuses
  * @example
@@ -133,8 +141,11 @@ export class Participant<Sql = undefined> {
  *   prepare: ({ gid }) => reserve(gid), commit: ({ gid }) => book(gid), abort: ({ gid }) => release(gid),
  * })
  */
-export function participant<Sql = undefined>(options: ParticipantOptions<Sql>): Promise<Participant<Sql>> {
-  return Participant.start(options)
+export function participant<Sql = undefined>(
+  options: ParticipantOptions<Sql>,
+  seams: Partial<InstanceSeams> = {},
+): Promise<Participant<Sql>> {
+  return Participant.start(options, seams)
 }
 
 function takeOrder(keeper: BranchKeeper, order: ParticipantOrder, connection: Connection): void {

@@ -10,7 +10,7 @@ import {
   txidFromBytes,
   txidToBytes,
 } from '../../base/index.ts'
-import { type Disk, type Position, type StoredRecord, Wal, type WalRecord } from '../../wal/index.ts'
+import { type Disk, type Position, type StoredRecord, Wal, type WalOptions, type WalRecord } from '../../wal/index.ts'
 import { type BranchState, isOver, type JournalEntry } from './journal.ts'
 
 /** Record types: the place in this list, counted from 1. Never reorder it: it is on disk (docs/data-on-disk.md). */
@@ -18,19 +18,27 @@ const STATES: readonly BranchState[] = ['joined', 'prepared', 'refused', 'readOn
 const TXID_BYTES = 16
 
 const SEGMENT_BYTES = 1024 * 1024
+/** So many records are written before what still counts is written again. */
+const REWRITE_RECORDS = 20_000
 /** A directory belongs to one instance, so its number says nothing. */
 const NODE_ID = parseNodeId(1)
 
+/** How long a journal grows. */
+export interface JournalTuning {
+  /** So many records are written before what still counts is written again and the rest removed. Default 20,000. */
+  readonly rewriteRecords?: number
+  /** Size of the log's files. Default 1 MiB. */
+  readonly segmentBytesMax?: number
+}
+
 /** What a journal needs. */
-export interface WalJournalOptions {
+export interface WalJournalOptions extends JournalTuning, Pick<WalOptions, 'defer' | 'random'> {
   readonly directory: string
   readonly clusterId: ClusterId
   readonly disk: Disk
   readonly clock: Clock
   /** Ended branches that are remembered. */
   readonly endedMax: number
-  /** So many records are written before what still counts is written again and the rest removed. */
-  readonly rewriteRecords: number
   /** Called once, at the first failed write: this instance can promise nothing any more. */
   readonly onFailure: (error: Error) => void
 }
@@ -66,15 +74,15 @@ export class WalJournal {
    * @throws WalLockedError while another process has it, WalIdentityError for another cluster's, WalDamagedError, WalFailedError
    */
   static async open(options: WalJournalOptions): Promise<WalJournal> {
-    const { directory, clusterId, disk, clock, endedMax, onFailure } = options
+    const { directory, clusterId, disk, clock, endedMax, onFailure, defer, random } = options
+    const seams = { disk, clock, ...(defer && { defer }), ...(random && { random }) }
     const states = new States(endedMax)
     const waiting = new Set<(error: Error) => void>()
     const wal = await Wal.open({
-      disk,
+      ...seams,
       directory,
-      clock,
       identity: { clusterId, nodeId: NODE_ID },
-      segmentBytesMax: SEGMENT_BYTES,
+      segmentBytesMax: options.segmentBytesMax ?? SEGMENT_BYTES,
       onRecord: (record) => states.set(decode(record)),
       onFailure: (error) => {
         for (const reject of waiting) reject(error)
@@ -110,7 +118,7 @@ export class WalJournal {
 
   #rewriteIfDue(): void {
     // Twice what counts at least, or a journal with much of it would do nothing else.
-    const due = Math.max(this.#options.rewriteRecords, 2 * this.#states.size)
+    const due = Math.max(this.#options.rewriteRecords ?? REWRITE_RECORDS, 2 * this.#states.size)
     if (this.#rewriting || this.#recordsSinceRewrite < due) return
     this.#rewriting = true
     this.#recordsSinceRewrite = 0

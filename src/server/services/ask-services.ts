@@ -19,7 +19,7 @@ export interface ServiceAnswer {
  * @throws ConfigError when a certificate authority's file can't be read
  */
 export function askServices(config: ServerConfig): Promise<readonly ServiceAnswer[]> {
-  const opened = openHttpServices(config, systemClock)
+  const opened = openHttpServices(config, { clock: systemClock, httpExchange: undefined })
   return Promise.all(
     opened.map(async ({ service, label }) => {
       const { url } = service

@@ -1,12 +1,13 @@
 import { X509Certificate } from 'node:crypto'
 import { readFileSync } from 'node:fs'
 import type { ServiceCredentials } from '../../api/index.ts'
-import { type Clock, toError } from '../../base/index.ts'
+import { toError } from '../../base/index.ts'
 import type { ResolverParts } from '../../coordinator/index.ts'
 import type { ServerConfig } from '../config.ts'
 import { ConfigError } from '../config-error.ts'
 import type { Inspected } from '../in-doubt-desk.ts'
 import type { ParticipantRegistry } from '../participant-registry.ts'
+import type { ChosenSeams } from '../seams.ts'
 import type { ServerLogger } from '../server-logger.ts'
 import { HttpInDoubt } from './http-in-doubt.ts'
 import { HttpInstance, type HttpInstanceParts } from './http-instance.ts'
@@ -26,11 +27,22 @@ interface OpenedService {
  *
  * @throws ConfigError when a certificate authority's file can't be read
  */
-export function openHttpServices(config: ServerConfig, clock: Clock): readonly OpenedService[] {
+export function openHttpServices(
+  config: ServerConfig,
+  { clock, httpExchange: exchange }: Pick<ChosenSeams, 'clock' | 'httpExchange'>,
+): readonly OpenedService[] {
   return config.participants.flatMap((configured, index) => {
     const { name, url: urls, timeoutMs, concurrency } = configured
     const ca = configured.ca === undefined ? undefined : readCa(configured.ca, index)
-    const shared = { name, clusterId: config.cluster, credentials: credentialsOf(configured), ca, timeoutMs, clock }
+    const shared = {
+      name,
+      clusterId: config.cluster,
+      credentials: credentialsOf(configured),
+      ca,
+      timeoutMs,
+      clock,
+      exchange,
+    }
     return urls.map((url) => ({
       // PREPAREs, decisions, and the list.
       service: new HttpService({ ...shared, url, idleMax: 2 * concurrency + 1 }),

@@ -1,29 +1,31 @@
-import type { Disk } from '../../wal/index.ts'
+import { type Disk, writeAll } from '../../wal/index.ts'
 import { OrderedMap, type Span } from '../locks/index.ts'
 import type { KvStore, StoreChange } from './store.ts'
 
-const FILE = '/store/data'
-
 /**
- * A store over the `Disk` seam, which writes all of itself each time, beside the old file, and then takes its place; first
- * with every other effect and the old mark, then with all. So on a MemoryDisk each of its steps is a crash point. @internal
+ * A store over the `Disk` seam, for tests and the simulator: it writes all of itself each time, beside the old file, and then
+ * takes its place; first with every other effect and the old mark, then with all. So on a simulated disk each of its steps is
+ * a crash point. @internal
  */
 export class DiskStore implements KvStore {
   readonly #disk: Disk
+  readonly #directory: string
   #data = new OrderedMap<Buffer>()
   mark: Buffer | undefined
 
-  private constructor(disk: Disk) {
+  private constructor(disk: Disk, directory: string) {
     this.#disk = disk
+    this.#directory = directory
   }
 
-  static async open(disk: Disk): Promise<DiskStore> {
-    const store = new DiskStore(disk)
-    await disk.makeDirectory('/store')
-    const names = await disk.list('/store')
-    for (const name of names) if (name !== 'data') await disk.remove(`/store/${name}`)
+  /** Opens the file `data` in the directory, or begins with nothing. */
+  static async open(disk: Disk, directory = '/store'): Promise<DiskStore> {
+    const store = new DiskStore(disk, directory)
+    await disk.makeDirectory(directory)
+    const names = await disk.list(directory)
+    for (const name of names) if (name !== 'data') await disk.remove(`${directory}/${name}`)
     if (!names.includes('data')) return store
-    const file = await disk.openFile(FILE)
+    const file = await disk.openFile(`${directory}/data`)
     const bytes = Buffer.alloc(await file.size())
     await file.read(bytes, 0)
     await file.close()
@@ -62,14 +64,13 @@ export class DiskStore implements KvStore {
   async #save(data: OrderedMap<Buffer>, mark: Buffer | undefined): Promise<void> {
     const entries = [...data.entries()].map(([key, value]) => [key, value.toString('latin1')])
     const bytes = Buffer.from(JSON.stringify({ mark: mark?.toString('latin1'), entries }), 'latin1')
-    const file = await this.#disk.openFile(`${FILE}.draft`, { create: true })
-    await new Promise<void>((resolve, reject) =>
-      file.write(bytes, 0, (error) => (error === null ? resolve() : reject(error))),
-    )
+    const path = `${this.#directory}/data`
+    const file = await this.#disk.openFile(`${path}.draft`, { create: true })
+    await writeAll(file, bytes, 0)
     await file.sync()
     await file.close()
-    await this.#disk.rename(`${FILE}.draft`, FILE)
-    await this.#disk.syncDirectory('/store')
+    await this.#disk.rename(`${path}.draft`, path)
+    await this.#disk.syncDirectory(this.#directory)
   }
 
   async close(): Promise<void> {}
