@@ -1,4 +1,5 @@
 import type { Overrides } from '../faults/overrides.ts'
+import type { Profile } from '../faults/plan.ts'
 import type { PlainReport } from './plain-report.ts'
 import type { WorkerAnswer } from './worker.ts'
 import { WorkerPool } from './worker-pool.ts'
@@ -41,7 +42,9 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignSta
       nextSeed >= options.from + options.seeds ||
       state.failures.length >= options.failuresMax ||
       state.realMs >= options.minutes * 60_000
-    return over ? undefined : { seed: nextSeed++, overrides: options.overrides }
+    if (over) return undefined
+    const seed = nextSeed++
+    return { seed, overrides: { ...options.overrides, profile: options.overrides.profile ?? profileOf(seed) } }
   }
   try {
     await pool.run(next, (answer) => {
@@ -52,6 +55,11 @@ export async function runCampaign(options: CampaignOptions): Promise<CampaignSta
     pool.close()
   }
   return state
+}
+
+/** Every fourth run of a campaign that names none is about participants. */
+function profileOf(seed: number): Profile {
+  return seed % 4 === 0 ? 'participants' : 'databases'
 }
 
 class Totals implements CampaignState {

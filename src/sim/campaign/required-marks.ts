@@ -1,10 +1,11 @@
+import type { Profile } from '../faults/plan.ts'
 import type { CampaignState } from './campaign.ts'
 
 /** Below so many runs a campaign is a look, and nothing is asked of it. */
 const RUNS_MIN = 300
 
 /** Rare branches: a campaign that never reaches one of them proves nothing about it, and fails as too weak. */
-export const REQUIRED_MARKS: readonly string[] = [
+const DATABASE_MARKS: readonly string[] = [
   'ambush: change',
   'ambush: chunk',
   'ambush: doubt',
@@ -71,7 +72,30 @@ export const REQUIRED_MARKS: readonly string[] = [
   'write misdirected',
 ]
 
-/** What a campaign should have reached and has not. */
-export function missingMarks({ runs, marks }: Pick<CampaignState, 'runs' | 'marks'>): readonly string[] {
-  return runs < RUNS_MIN ? [] : REQUIRED_MARKS.filter((name) => !marks.has(name))
+/** The same where participants take part. */
+const PARTICIPANT_MARKS: readonly string[] = [
+  'http: badGateway',
+  'http: twice',
+  'http: votes commit',
+  'kv: opens with branches in doubt',
+  'kv: votes commit',
+  'kv: votes readOnly',
+  'participant: dies when it has voted, killed',
+  'participant: dies when it has voted, power',
+  'participant: fatal WAL_FAILED',
+  'participant: stops in good order',
+  'service: opens with branches in its journal',
+  'service: votes commit',
+  'service: votes readOnly',
+]
+
+/** What a campaign should have reached and has not. @param profile the only one that it ran; undefined: all */
+export function missingMarks(
+  { runs, marks }: Pick<CampaignState, 'runs' | 'marks'>,
+  profile?: Profile | undefined,
+): readonly string[] {
+  if (runs < RUNS_MIN) return []
+  const databases = profile === 'participants' ? [] : DATABASE_MARKS
+  const participants = profile === 'databases' ? [] : PARTICIPANT_MARKS
+  return [...databases, ...participants].filter((name) => !marks.has(name))
 }

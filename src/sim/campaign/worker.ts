@@ -19,7 +19,8 @@ process.on('disconnect', () => process.exit())
 process.on('message', ({ seed, overrides }: WorkerRequest) => {
   const startMs = performance.now()
   simulate(planWith(seed, overrides)).then(
-    (report) => answer({ kind: 'done', report: plainReport(report), realMs: performance.now() - startMs }),
+    (report) =>
+      answer({ kind: 'done', report: plainReport(report, overrides.profile), realMs: performance.now() - startMs }),
     (error: unknown) =>
       answer({ kind: 'broken', seed, error: error instanceof Error ? (error.stack ?? '') : String(error) }),
   )

@@ -1,5 +1,5 @@
 import { parseArgs } from 'node:util'
-import { type Overrides, parseKeep } from '../faults/overrides.ts'
+import { type Overrides, parseKeep, parseProfile } from '../faults/overrides.ts'
 
 /** What the command line asks for. */
 export type Request =
@@ -30,6 +30,8 @@ export const HELP = `Breaks a simulated fleet of coordinators, and says how.
 
   --keep 3,7:120    only these faults; 7 lasts 120 ms     --jobs J      threads
   --transactions N  --applications N  --until MS          --json        for programs
+  --profile P       databases, or participants: key-value participants and services as well.
+                    Without it every fourth run of a campaign is of the second kind
   --no-shrink       only name the seeds that fail         --failures N  stop after so many (20)
 
 With --json stdout holds lines of JSON, and the last one is the result; with --seed the trace comes before it.
@@ -83,6 +85,7 @@ function read(args: readonly string[]) {
         transactions: text,
         applications: text,
         until: text,
+        profile: text,
         json: flag,
         shrink: flag,
         'no-shrink': flag,
@@ -95,10 +98,13 @@ function read(args: readonly string[]) {
 }
 
 function overridesOf(values: ReturnType<typeof read>): Overrides {
-  const { keep, transactions, applications, until } = values
+  const { keep, transactions, applications, until, profile: named } = values
+  const profile = named === undefined ? undefined : parseProfile(named)
+  if (named !== undefined && profile === undefined) throw new UsageError('--profile wants databases or participants')
   const kept = keep === undefined ? undefined : parseKeep(keep)
   if (keep !== undefined && kept === undefined) throw new UsageError('--keep wants ids such as 3,7:120, or none')
   return {
+    profile,
     keep: kept,
     transactions: transactions === undefined ? undefined : whole('--transactions', transactions),
     applications: applications === undefined ? undefined : whole('--applications', applications),

@@ -1,4 +1,5 @@
 import { type CampaignState, runCampaign } from '../campaign/campaign.ts'
+import type { PlainReport } from '../campaign/plain-report.ts'
 import { missingMarks } from '../campaign/required-marks.ts'
 import { shrink } from '../shrink/shrink.ts'
 import { replayCommand, storyOf } from '../shrink/story.ts'
@@ -26,19 +27,19 @@ export async function campaignCommand(request: Extract<Request, { kind: 'campaig
     onProgress: (progress) => view.progress(progress),
   })
   view.clear()
-  const missing = missingMarks(state)
+  const missing = missingMarks(state, request.overrides.profile)
   if (request.json) process.stdout.write(`${JSON.stringify(jsonOf(state, missing))}\n`)
   else printEnd(state, missing)
   const [first] = state.failures
-  if (first !== undefined && request.shrink && !request.json && !interrupted) await printShrunk(first.seed)
+  if (first !== undefined && request.shrink && !request.json && !interrupted) await printShrunk(first)
   if (state.failures.length > 0) return 1
   if (interrupted) return 130
   return missing.length > 0 ? 3 : 0
 }
 
-async function printShrunk(seed: number): Promise<void> {
+async function printShrunk({ seed, profile }: PlainReport): Promise<void> {
   process.stdout.write(`\nMaking seed ${seed} smaller …\n`)
-  const shrunk = await shrink(seed, { runsMax: SHRINK_RUNS_MAX })
+  const shrunk = await shrink(seed, { runsMax: SHRINK_RUNS_MAX }, { profile })
   if (shrunk === undefined) {
     process.stdout.write(
       'It does not fail here: something outside of the seed decides as well. That is a bug of the simulator.\n',
@@ -55,9 +56,9 @@ function printEnd(state: CampaignState, missing: readonly string[]): void {
   const rarest = [...state.marks].sort(([, a], [, b]) => a - b).slice(0, RAREST_SHOWN)
   say(`${state.marks.size} kinds of events (--json lists all); the rarest: ${listOf(new Map(rarest))}`)
   if (missing.length > 0) say(`too weak: never reached ${missing.join(', ')}`)
-  for (const { seed, failure } of state.failures) {
+  for (const { seed, profile, failure } of state.failures) {
     say(`seed ${seed} failed: ${failure?.check}: ${failure?.what.split('\n')[0]?.slice(0, 300)}`)
-    say(`  ${replayCommand(seed)}`)
+    say(`  ${replayCommand(seed, { profile })}`)
   }
 }
 
@@ -79,7 +80,11 @@ function jsonOf(state: CampaignState, missing: readonly string[]): object {
     simulatedMs: Math.round(state.simulatedMs),
     realMs: Math.round(state.realMs),
     steps: state.steps,
-    failures: state.failures.map(({ seed, failure }) => ({ seed, ...failure, replay: replayCommand(seed) })),
+    failures: state.failures.map(({ seed, profile, failure }) => ({
+      seed,
+      ...failure,
+      replay: replayCommand(seed, { profile }),
+    })),
     missingMarks: missing,
     marks: Object.fromEntries(state.marks),
     transactions: Object.fromEntries(state.tally),

@@ -1,3 +1,4 @@
+import type { SimDisk } from '../disk/sim-disk.ts'
 import type { SimFleet } from '../fleet/fleet.ts'
 import type { SimNode } from '../fleet/node.ts'
 import type { Process } from '../kernel/process.ts'
@@ -67,19 +68,24 @@ export class FaultContext {
       const { name, host } = node
       return { name, host, start: () => node.start(), process: () => node.process }
     }
-    const victim = this.#victimOf(target)
+    const victim = this.victim(target)
     if (victim === undefined) return undefined
     const { name, host } = victim
     return { name, host, start: () => victim.restart(), process: () => this.world.process(name) }
+  }
+
+  /** A machine's disk, where faults may hurt it. */
+  disk(target: Target): SimDisk | undefined {
+    return this.node(target)?.disk ?? this.victim(target)?.disk
   }
 
   host(target: Target): string | undefined {
     return this.hurtable(target)?.host
   }
 
-  /** `database:2` and `application:1` count among their kind, whatever their names; the rest of the count goes round. */
-  #victimOf(target: Target): Victim | undefined {
-    const [, kind, number] = /^(database|application):(\d+)$/.exec(String(target)) ?? []
+  /** `database:2`, `participant:3` and `application:1` count among their kind, whatever their names; the rest of the count goes round. */
+  victim(target: Target): Victim | undefined {
+    const [, kind, number] = /^(database|application|participant):(\d+)$/.exec(String(target)) ?? []
     const all = [...this.#victims.values()].filter((victim) => victim.kind === kind)
     return all.length === 0 ? undefined : all[(Number(number) - 1) % all.length]
   }

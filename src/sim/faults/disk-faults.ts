@@ -14,8 +14,8 @@ export function badDisk(context: FaultContext, { target, writeError, readError, 
 }
 
 export function fullDisk(context: FaultContext, { target, roomBytes, forMs }: Action<'fullDisk'>): void {
-  const node = context.node(target)
-  if (node !== undefined) change(context, target, { capacityBytes: node.disk.usedBytes + roomBytes }, forMs)
+  const disk = context.disk(target)
+  if (disk !== undefined) change(context, target, { capacityBytes: disk.usedBytes + roomBytes }, forMs)
 }
 
 /** Rot: durable bits change by themselves. */
@@ -43,10 +43,10 @@ export function misdirect(context: FaultContext, { target, byBytes }: Action<'mi
 }
 
 function change(context: FaultContext, target: Target, conditions: Partial<DiskConditions>, forMs: number): void {
-  const node = context.node(target)
-  if (node === undefined) return
-  node.disk.conditions = { ...HEALTHY, ...conditions }
+  const disk = context.disk(target)
+  if (disk === undefined) return
+  disk.conditions = { ...HEALTHY, ...conditions }
   context.until(forMs, () => {
-    node.disk.conditions = HEALTHY
+    disk.conditions = HEALTHY
   })
 }

@@ -1,7 +1,7 @@
 import type { NetworkConditions } from '../network/conditions.ts'
 
 /**
- * A coordinator by its number, whoever leads when it happens, `database:2` or `application:1`. In an ambush also `subject`,
+ * A coordinator by its number, whoever leads when it happens, `database:2`, `application:1` or `participant:3`. In an ambush also `subject`,
  * whose moment it is, and `bystander`: to whom it speaks, or else another coordinator that runs then, the same one for all
  * that one moment sets off.
  */

@@ -51,6 +51,7 @@ export class Injector {
       node.start()
     }
     for (const victim of victims) {
+      if (victim.disk !== undefined) victim.disk.conditions = HEALTHY
       world.process(victim.name)?.resume()
       victim.restart()
     }

@@ -1,8 +1,10 @@
 import type { Fault } from './fault.ts'
-import { type Plan, planOf } from './plan.ts'
+import { type Plan, PROFILES, type Profile, planOf } from './plan.ts'
 
 /** How a run differs from what its seed says: less of everything. What shrinking finds is written this way. */
 export interface Overrides {
+  /** Undefined: `databases`. */
+  readonly profile?: Profile | undefined
   /** The faults that happen, by id; with a duration, a shorter one. Undefined: all. */
   readonly keep?: readonly { readonly id: number; readonly forMs?: number }[] | undefined
   readonly transactions?: number | undefined
@@ -13,7 +15,7 @@ export interface Overrides {
 
 /** The plan of `seed`, made smaller. */
 export function planWith(seed: number, overrides: Overrides = {}): Plan {
-  const plan = planOf(seed)
+  const plan = planOf(seed, overrides.profile)
   const { keep, transactions, applications, faultsMs } = overrides
   const endMs = Math.min(plan.faultsMs, faultsMs ?? plan.faultsMs)
   return {
@@ -29,8 +31,9 @@ export function planWith(seed: number, overrides: Overrides = {}): Plan {
 }
 
 /** The flags that say the same. */
-export function formatOverrides({ keep, transactions, applications, faultsMs }: Overrides): string {
+export function formatOverrides({ profile, keep, transactions, applications, faultsMs }: Overrides): string {
   const flags: string[] = []
+  if (profile !== undefined && profile !== 'databases') flags.push(`--profile ${profile}`)
   if (keep !== undefined) {
     const ids = keep.map(({ id, forMs }) => (forMs === undefined ? `${id}` : `${id}:${forMs}`))
     flags.push(`--keep ${ids.length === 0 ? 'none' : ids.join(',')}`)
@@ -39,6 +42,11 @@ export function formatOverrides({ keep, transactions, applications, faultsMs }: 
   if (applications !== undefined) flags.push(`--applications ${applications}`)
   if (faultsMs !== undefined) flags.push(`--until ${faultsMs}`)
   return flags.join(' ')
+}
+
+/** Reads what `formatOverrides` wrote for `--profile`. Undefined: it is not that. */
+export function parseProfile(text: string): Profile | undefined {
+  return PROFILES.find((profile) => profile === text)
 }
 
 /** Reads what `formatOverrides` wrote for `--keep`. Undefined: it is not that. */

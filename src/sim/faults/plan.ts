@@ -4,13 +4,14 @@ import { seedOf } from '../kernel/hash.ts'
 import type { WorkloadSize } from '../kernel/types.ts'
 import { drawFaults } from './draw-faults.ts'
 import type { Fault } from './fault.ts'
+import { drawParticipantFaults } from './participant-faults.ts'
 import { drawScenes } from './scenes.ts'
 
 /** Everything that a run is made of, as data: drawn from the seed, and made smaller by shrinking. */
 export interface Plan {
   readonly seed: number
   readonly fleet: FleetOptions
-  readonly workload: WorkloadSize & { readonly kind: 'decisions' | 'bank' | 'raw' }
+  readonly workload: WorkloadSize & { readonly kind: 'decisions' | 'bank' | 'raw' | 'mixed' }
   readonly faults: readonly Fault[]
   /** When the faults end. */
   readonly faultsMs: number
@@ -18,8 +19,47 @@ export interface Plan {
   readonly livenessMs: number
 }
 
+/**
+ * What a run is about:
+ *
+ * - `databases`: coordinators, applications and databases;
+ * - `participants`: key-value participants and services as well, under faults of their own, with audits.
+ *
+ * A seed means something else in each, so new kinds change no run of an older profile.
+ */
+export type Profile = (typeof PROFILES)[number]
+export const PROFILES = ['databases', 'participants'] as const
+
+/** Branches that nobody asks about wait for their transaction's time, and after a restart for 40 s. */
+const PARTICIPANTS_LIVENESS_MS = 120_000
+
 /** All that a seed decides. */
-export function planOf(seed: number): Plan {
+export function planOf(seed: number, profile: Profile = 'databases'): Plan {
+  const plan = basePlanOf(seed)
+  return profile === 'databases' ? plan : withParticipants(plan)
+}
+
+function withParticipants(plan: Plan): Plan {
+  const { seed, faultsMs, faults } = plan
+  const prng = new Prng(seedOf(seed, 'participants'))
+  const cast = { nodes: plan.fleet.nodes, databases: 2, applications: plan.workload.applications }
+  const firstId = faults.reduce((next, { id }) => Math.max(next, id + 1), 0)
+  const theirs = drawParticipantFaults(prng, cast, faultsMs, firstId)
+  return {
+    ...plan,
+    // Key-value participants and services came with this release of the protocol.
+    fleet: { ...plan.fleet, protocolMinor: 1 },
+    workload: {
+      ...plan.workload,
+      kind: 'mixed',
+      transactions: Math.round((faultsMs / 1_000) * prng.pick([3, 6, 12])),
+    },
+    faults: prng.chance(0.5) ? theirs : [...faults, ...theirs],
+    livenessMs: PARTICIPANTS_LIVENESS_MS,
+  }
+}
+
+function basePlanOf(seed: number): Plan {
   const prng = new Prng(seedOf(seed, 'plan'))
   const faultsMs = prng.pick([5_000, 10_000, 20_000])
   const applications = prng.between(1, 4)

@@ -29,7 +29,8 @@ export function crashAt(context: FaultContext, { target, seam, uses, death, down
 /** SIGTERM, and a new start after its end. */
 export function restart(context: FaultContext, { target, downMs }: Action<'restart'>): void {
   const node = context.node(target)
-  if (node?.process === undefined) return
+  if (node === undefined) return context.victim(target)?.stop?.()
+  if (node.process === undefined) return
   node.supervised = false
   node.stop()
   const startAgain = (): void => {

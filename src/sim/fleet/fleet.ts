@@ -25,6 +25,9 @@ const PORT = 7400
 /** So long without the leader, after all faults, no node is that is not refused. */
 const SHUNNED_MS = 20_000
 
+/** What coordinators need of a workload. */
+type FleetWork = Pick<Workload, 'resources' | 'participantPort' | 'services' | 'httpExchange'>
+
 /** All coordinators: whole servers on machines of their own. */
 export class SimFleet implements FleetView {
   readonly clusterId: ClusterId = parseClusterId('sim')
@@ -39,7 +42,7 @@ export class SimFleet implements FleetView {
   readonly #settings: FleetSettings
   readonly #shunnedSinceMs = new Map<SimNode, number>()
   readonly #nodeOf = new Map<string, SimNode>()
-  #workload: Pick<Workload, 'resources' | 'participantPort'> = { resources: () => [] }
+  #workload: FleetWork = { resources: () => [] }
 
   constructor(world: SimWorld, options: FleetOptions) {
     this.#world = world
@@ -55,6 +58,8 @@ export class SimFleet implements FleetView {
       members,
       resources: (process: SimProcess) => this.#workload.resources(process),
       participants: (process: SimProcess) => this.#workload.participantPort?.(process),
+      services: () => this.#workload.services ?? [],
+      httpExchange: (process, place) => this.#workload.httpExchange?.(process, place),
     }
     this.nodes = members.map((member) => this.#make(member, false))
   }
@@ -80,7 +85,7 @@ export class SimFleet implements FleetView {
   }
 
   /** @param workload says what each coordinator's resolver looks after, and whom it asks for votes */
-  start(workload: Pick<Workload, 'resources' | 'participantPort'>): void {
+  start(workload: FleetWork): void {
     this.#workload = workload
     for (const node of this.nodes) node.start()
     new ReadProbes(this.#world, this).start()

@@ -2,7 +2,7 @@ import { type ClusterId, type NodeId, type Prng, toError } from '../../base/inde
 import type { CoordinatorOptions, ParticipantPort } from '../../coordinator/index.ts'
 import type { ReplicaTuning } from '../../replica/index.ts'
 import type { Resource } from '../../resources/index.ts'
-import { CoordinatorServer, type ServerConfig } from '../../server/index.ts'
+import { CoordinatorServer, type HttpExchange, type HttpPlace, type ServerConfig } from '../../server/index.ts'
 import { isRefusedForGood } from '../checks/fatal-errors.ts'
 import type { RaftChecks } from '../checks/raft-checks.ts'
 import { SimDisk } from '../disk/sim-disk.ts'
@@ -22,6 +22,10 @@ export interface FleetSettings {
   readonly protocolMinor: number
   readonly resources: (process: SimProcess) => readonly Resource<unknown>[]
   readonly participants: (process: SimProcess) => ParticipantPort | undefined
+  /** Services that are called at URLs. */
+  readonly services: () => ServerConfig['participants']
+  /** How they are called; undefined where there are none. */
+  readonly httpExchange: (process: SimProcess, place: HttpPlace) => HttpExchange | undefined
 }
 
 /** How long a supervisor waits before it starts a coordinator that ended by itself. */
@@ -132,7 +136,7 @@ export class SimNode {
   }
 
   async #main(process: Process): Promise<void> {
-    const { clusterId, members, tuning, coordination, resources, participants } = this.#settings
+    const { clusterId, members, tuning, coordination, resources, participants, httpExchange } = this.#settings
     const nodeChecks = this.#checks.tap(this.nodeId, () => process.alive)
     try {
       const server = await CoordinatorServer.start(this.#config(), nodeLogger(this.#world, process), {
@@ -143,6 +147,7 @@ export class SimNode {
         later: process.later,
         resources: resources(process),
         participants: participants(process),
+        httpExchange: (place) => httpExchange(process, place) ?? nowhere(place),
         residentBytes: () => 0,
         tuning,
         coordination,
@@ -174,7 +179,7 @@ export class SimNode {
   }
 
   #config(): ServerConfig {
-    const { clusterId, members, resolver } = this.#settings
+    const { clusterId, members, resolver, services } = this.#settings
     return {
       cluster: clusterId,
       node: this.nodeId,
@@ -183,7 +188,7 @@ export class SimNode {
       members: [...members],
       join: this.#joins,
       resources: [],
-      participants: [],
+      participants: services(),
       raft: { heartbeatMs: 50, electionTimeoutMs: 300 },
       // The tuning of a run replaces these.
       snapshots: { bytes: 67_108_864, entries: 250_000, tailBytes: 16_777_216, tailEntries: 50_000 },
@@ -192,4 +197,8 @@ export class SimNode {
       log: { level: 'silent' },
     }
   }
+}
+
+function nowhere({ url }: HttpPlace): never {
+  throw new Error(`nobody in this run is called at ${url}`)
 }

@@ -1,8 +1,11 @@
 import type { Clock, ClusterId, NodeId, Prng } from '../../base/index.ts'
 import type { ParticipantPort } from '../../coordinator/index.ts'
 import type { Resource } from '../../resources/index.ts'
+import type { HttpExchange, HttpPlace, ServerConfig } from '../../server/index.ts'
 import type { Network } from '../../transport/index.ts'
 import type { TransactionView } from '../../txn/index.ts'
+import type { DiskWorld, SimDisk } from '../disk/sim-disk.ts'
+import type { Process } from './process.ts'
 
 /**
  * The simulated world as its inhabitants see it. One seed decides everything: no inhabitant may read the machine's
@@ -165,6 +168,9 @@ export interface Workload {
   readonly resources: (process: SimProcess) => readonly Resource<unknown>[]
   /** How a coordinator in `process` reaches participants in other processes, if there are any. */
   readonly participantPort?: (process: SimProcess) => ParticipantPort
+  /** Services that coordinators call at URLs, as their configuration names them; and how they do. */
+  readonly services?: ServerConfig['participants']
+  readonly httpExchange?: (process: SimProcess, place: HttpPlace) => HttpExchange
   /** Processes that the fault schedule may crash, restart, pause and cut off, besides the coordinators. */
   readonly victims: readonly Victim[]
   /** Starts the databases and applications. Called once, before the coordinators start. */
@@ -185,9 +191,18 @@ export interface Workload {
 export interface Victim {
   readonly name: string
   readonly host: string
-  readonly kind: 'database' | 'application'
+  readonly kind: 'database' | 'application' | 'participant'
   /** Starts it anew after its death, with what it had on disk. Nothing happens while it lives. */
   restart(): void
+  /** SIGTERM, for those that know it. */
+  stop?(): void
+  /** Its machine's disk, if faults may hurt it. */
+  readonly disk?: SimDisk
 }
 
-export type MakeWorkload = (world: World, fleet: FleetView, size: WorkloadSize) => Workload
+/** A world whose machines have disks. */
+export interface DiskedWorld extends World, DiskWorld {
+  dispatch(process: Process, task: () => void): void
+}
+
+export type MakeWorkload = (world: DiskedWorld, fleet: FleetView, size: WorkloadSize) => Workload

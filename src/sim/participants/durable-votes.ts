@@ -15,15 +15,20 @@ export class DurableVotes {
   readonly #disk: SimDisk
   readonly #directory: string
   readonly #types: readonly number[]
+  readonly #onVote: () => void
   /** Later repeats are answered from what is known of a branch that has ended. */
   readonly #seen = new Set<string>()
 
-  /** @param types of the records that say "voted commit" */
-  constructor(world: World, disk: SimDisk, directory: string, types: readonly number[]) {
+  /**
+   * @param types of the records that say "voted commit"
+   * @param onVote called after each first vote
+   */
+  constructor(world: World, disk: SimDisk, directory: string, types: readonly number[], onVote: () => void) {
     this.#world = world
     this.#disk = disk
     this.#directory = directory
     this.#types = types
+    this.#onVote = onVote
   }
 
   /** It says "commit" now. */
@@ -31,8 +36,10 @@ export class DurableVotes {
     const key = `${txid}/${branch}`
     if (this.#seen.has(key)) return
     this.#seen.add(key)
-    if (this.#isDurable(txid)) return
-    this.#world.fail('P4', `${by} votes "commit" for branch ${branch} of ${txid}, and that is not on its disk`)
+    if (!this.#isDurable(txid)) {
+      this.#world.fail('P4', `${by} votes "commit" for branch ${branch} of ${txid}, and that is not on its disk`)
+    }
+    this.#onVote()
   }
 
   #isDurable(txid: Txid): boolean {

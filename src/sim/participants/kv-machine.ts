@@ -2,9 +2,9 @@ import type { ClusterId } from '../../base/index.ts'
 import { DiskStore } from '../../kv/index.ts'
 import { keyValueParticipant } from '../../participant/index.ts'
 import type { Disk } from '../../wal/index.ts'
-import type { SimProcess } from '../kernel/types.ts'
+import type { DiskedWorld, SimProcess } from '../kernel/types.ts'
 import { DurableVotes } from './durable-votes.ts'
-import { type DiskedWorld, ParticipantMachine, type Running } from './machine.ts'
+import { ParticipantMachine, type Running } from './machine.ts'
 import { tappedNetwork } from './tapped-network.ts'
 
 /** How a simulated key-value participant is set up. */
@@ -17,6 +17,8 @@ export interface KvMachineOptions {
   readonly segmentBytesMax: number
   /** The coordinators, as its configuration names them when it starts. */
   readonly coordinators: () => readonly string[]
+  /** It has just voted to commit. */
+  readonly onVote: (machine: ParticipantMachine) => void
 }
 
 const PORT = 7500
@@ -32,7 +34,7 @@ export class KvMachine extends ParticipantMachine {
     const { name, host } = options
     super(world, name, host, (process, disk) => open(world, votes, options, process, disk))
     this.address = `${host}:${PORT}`
-    const votes = new DurableVotes(world, this.disk, `${DATA}/log`, VOTES)
+    const votes = new DurableVotes(world, this.disk, `${DATA}/log`, VOTES, () => options.onVote(this))
   }
 }
 

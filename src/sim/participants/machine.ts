@@ -1,9 +1,9 @@
 import { toError } from '../../base/index.ts'
 import type { Disk } from '../../wal/index.ts'
 import { codeOf } from '../checks/fatal-errors.ts'
-import { type DiskWorld, SimDisk } from '../disk/sim-disk.ts'
+import { SimDisk } from '../disk/sim-disk.ts'
 import type { Process } from '../kernel/process.ts'
-import type { Death, SimProcess, Victim, World } from '../kernel/types.ts'
+import type { Death, DiskedWorld, SimProcess, Victim } from '../kernel/types.ts'
 
 /** A participant's program while it runs. */
 export interface Running {
@@ -17,9 +17,6 @@ export interface Running {
 
 /** The program on a machine: resolves when it is open. */
 export type Program = (process: SimProcess, disk: Disk) => Promise<Running>
-
-/** A world that has disks. */
-export type DiskedWorld = World & DiskWorld
 
 /** How long a supervisor waits before it starts a program that ended by itself. */
 const SUPERVISOR_MS = 300

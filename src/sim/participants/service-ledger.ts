@@ -1,6 +1,5 @@
 import { type Clock, sleep } from '../../base/index.ts'
-import type { Oracle } from '../oracle/index.ts'
-import type { FoundState } from '../oracle/index.ts'
+import type { FoundState, Oracle } from '../oracle/index.ts'
 
 /** What a call to a service asks for: a change of an account, or (amount 0) its balance, locked until the transaction's end. */
 export interface ServiceWork {
@@ -69,8 +68,7 @@ export class ServiceLedger {
   async work(clock: Clock, branch: LedgerBranch, work: ServiceWork, waitMs: number): Promise<number> {
     const isWrite = work.amount !== 0
     const dueMs = clock.monotonicMs() + waitMs
-    if (!isWrite && !work.isLocked) return this.#balances[work.account]!
-    while (!this.#take(branch.gid, work.account, isWrite)) {
+    while ((isWrite || work.isLocked) && !this.#take(branch.gid, work.account, isWrite)) {
       if (clock.monotonicMs() >= dueMs) throw new Error(`account ${work.account} stays locked`)
       await sleep(clock, LOOK_MS)
     }
@@ -100,7 +98,8 @@ export class ServiceLedger {
   commit({ gid }: LedgerBranch): void {
     if (this.#committed.has(gid)) return
     const aside = this.#aside.get(gid)
-    if (aside?.isPrepared !== true) return this.#fail('P1', `${this.#name} is told to commit ${gid}, and never voted so`)
+    if (aside?.isPrepared !== true)
+      return this.#fail('P1', `${this.#name} is told to commit ${gid}, and never voted so`)
     for (const { operation, account, amount } of aside.works) {
       if (amount === 0) continue
       this.#balances[account]! += amount

@@ -2,10 +2,10 @@ import { type ClusterId, sleep } from '../../base/index.ts'
 import { httpParticipant } from '../../participant/http/index.ts'
 import { type InstanceSeams, participant } from '../../participant/index.ts'
 import type { Disk } from '../../wal/index.ts'
-import type { SimProcess } from '../kernel/types.ts'
+import type { DiskedWorld, SimProcess } from '../kernel/types.ts'
 import { DurableVotes } from './durable-votes.ts'
 import { SERVICE_CREDENTIALS, serveHttp } from './http-world.ts'
-import { type DiskedWorld, ParticipantMachine, type Running } from './machine.ts'
+import { ParticipantMachine, type Running } from './machine.ts'
 import type { LedgerBranch, ServiceLedger, ServiceWork } from './service-ledger.ts'
 import { tappedNetwork } from './tapped-network.ts'
 
@@ -21,6 +21,8 @@ export interface ServiceMachineOptions {
   readonly lockWaitMs: number
   readonly rewriteRecords: number
   readonly coordinators: () => readonly string[]
+  /** It has just voted to commit. */
+  readonly onVote: (machine: ParticipantMachine) => void
 }
 
 /** A call to a service within a transaction, and its answer. */
@@ -44,7 +46,7 @@ export class ServiceMachine extends ParticipantMachine {
     const name = `${options.name}-${options.instance}`
     super(world, name, options.host, (process, disk) => open(world, votes, options, process, disk))
     this.workAddress = `work:${name}`
-    const votes = new DurableVotes(world, this.disk, JOURNAL, VOTES)
+    const votes = new DurableVotes(world, this.disk, JOURNAL, VOTES, () => options.onVote(this))
   }
 }
 

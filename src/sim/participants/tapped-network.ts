@@ -1,10 +1,4 @@
-import {
-  type ByteStream,
-  decodeFrame,
-  type Message,
-  type Network,
-  type StreamHandlers,
-} from '../../transport/index.ts'
+import { type ByteStream, decodeFrame, type Message, type Network, type StreamHandlers } from '../../transport/index.ts'
 
 /** A frame's length field, which does not count itself. */
 const LENGTH_BYTES = 4

@@ -47,6 +47,12 @@ test('other processes come to the same, whatever ran in them before', { timeout:
   }
 })
 
+test('participants take everything from the seed as well', { timeout: PATIENCE_MS }, async () => {
+  const first = await simulate(planOf(4, 'participants'))
+  await fingerprint(1)
+  expect(await simulate(planOf(4, 'participants'))).toEqual(first)
+})
+
 test('listening to the story changes nothing', { timeout: PATIENCE_MS }, async () => {
   const notes: string[] = []
   const { hash } = await simulate(planOf(3), { onNote: ({ what }) => notes.push(what) })

@@ -6,7 +6,7 @@ import type { Plan } from '../faults/plan.ts'
 import { SimFleet } from '../fleet/fleet.ts'
 import type { MakeWorkload, Workload } from '../kernel/types.ts'
 import { type Failure, type Note, SimWorld } from '../kernel/world.ts'
-import { BankWorkload, RawWorkload } from '../workload/index.ts'
+import { BankWorkload, MixedWorkload, RawWorkload } from '../workload/index.ts'
 
 /** What a run came to. */
 export interface RunReport {
@@ -28,6 +28,7 @@ export interface RunOptions {
 
 const WORKLOADS: Record<Plan['workload']['kind'], MakeWorkload> = {
   decisions: (...parts) => new DecisionsWorkload(...parts),
+  mixed: (...parts) => new MixedWorkload(...parts),
   bank: (...parts) => new BankWorkload(...parts),
   raw: (...parts) => new RawWorkload(...parts),
 }

@@ -34,3 +34,6 @@ export const FAILED_SEEDS: readonly FailedSeed[] = [
   { seed: 605_011, reason: 'a vote went astray into the zeros before the first batch, and was given again' },
   { seed: 605_921, reason: 'a second of three disks was harmed by a write that had been sent astray long before' },
 ]
+
+/** The same of the profile `participants`. */
+export const FAILED_PARTICIPANT_SEEDS: readonly FailedSeed[] = []

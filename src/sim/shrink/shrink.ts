@@ -60,7 +60,7 @@ class Search {
     const faultsMs = planWith(this.#seed, this.#best).faultsMs
     if (atMs < faultsMs) await this.#try({ ...this.#best, faultsMs: Math.ceil(atMs) })
     const late = new Set(
-      planWith(this.#seed)
+      planWith(this.#seed, { profile: this.#best.profile })
         .faults.filter((fault) => fault.atMs >= atMs)
         .map(({ id }) => id),
     )

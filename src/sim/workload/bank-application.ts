@@ -7,17 +7,14 @@ import {
   TransactionAbortedError,
 } from '../../client/index.ts'
 import { silentLogger } from '../../coordinator/index.ts'
-import type { Resource } from '../../resources/index.ts'
 import type { SimProcess, Victim } from '../kernel/types.ts'
-import type { BankDatabase } from './bank-database.ts'
-import type { BankWorkload } from './bank-workload.ts'
+import type { Bank } from './bank.ts'
 import { type Entry, isOpen, type Result } from './notebook.ts'
 import { ObservedPort } from './observed-port.ts'
-import { drawMischief, drawOperation } from './operation.ts'
+import { drawMischief, type Mischief } from './operation.ts'
+import type { Place, PlaceClient } from './place.ts'
 import { carryOut, type Desk, Refused } from './transfer.ts'
 
-/** Sessions of an application's pool in each database. */
-const SESSIONS = 6
 /** Operations under way in one application, at most: beyond it everything would only wait for everything. */
 const OPEN_MAX = 10
 /** An operation is tried so often, at most. */
@@ -30,7 +27,7 @@ interface Run {
   readonly process: SimProcess
   readonly random: Prng
   readonly concordat: Concordat
-  readonly resources: ReadonlyMap<BankDatabase, Resource<unknown>>
+  readonly clients: ReadonlyMap<Place, PlaceClient>
   /** It is being closed: what has not begun is left to the next run. */
   isLeaving: boolean
 }
@@ -44,11 +41,11 @@ export class BankApplication implements Victim {
   readonly kind = 'application'
   readonly name: string
   readonly host: string
-  readonly #workload: BankWorkload
+  readonly #workload: Bank
   readonly #notebook: Entry[] = []
   readonly #quota: number
 
-  constructor(workload: BankWorkload, number: number, quota: number) {
+  constructor(workload: Bank, number: number, quota: number) {
     this.#workload = workload
     this.#quota = quota
     this.name = `app-${number}`
@@ -103,7 +100,7 @@ export class BankApplication implements Victim {
   }
 
   #open(process: SimProcess): Run {
-    const { world, fleet, oracle, databases } = this.#workload
+    const { world, fleet, oracle, places } = this.#workload
     const random = () => process.random.uint32() / 2 ** 32
     const remote = new RemoteCoordinators({
       addresses: fleet.addresses.map(parseAddress),
@@ -123,7 +120,7 @@ export class BankApplication implements Victim {
       process,
       random: process.random,
       concordat: Concordat.over(port, options, { clock, random, randomFill }),
-      resources: new Map(databases.map((database) => [database, database.resource(process, SESSIONS)])),
+      clients: new Map(places.map((place) => [place, place.open(process)])),
       isLeaving: false,
     }
   }
@@ -131,19 +128,19 @@ export class BankApplication implements Victim {
   /** A planned restart: it closes the client in good order, and comes back. */
   async #leave(run: Run): Promise<void> {
     const { world } = this.#workload
-    const { concordat, process } = run
+    const { concordat, process, clients } = run
     run.isLeaving = true
     world.mark('application: closes its client while it works')
     await concordat.close()
     if (!process.alive) return
+    for (const client of clients.values()) void client.close()
     process.exit()
     world.after(20, () => this.restart())
   }
 
   async #begin(run: Run): Promise<void> {
-    const { databases, nextOperationId } = this.#workload
-    const operation = drawOperation(run.random, nextOperationId(), databases)
-    const isLone = new Set(operation.legs.map(({ database }) => database)).size === 1
+    const operation = this.#workload.nextOperation(run.random)
+    const isLone = new Set(operation.legs.map(({ place }) => place)).size === 1
     const entry: Entry = { operation, progress: 'waiting', attempts: 0, current: undefined, isLone }
     this.#notebook.push(entry)
     await this.#tryAll(run, entry)
@@ -174,26 +171,28 @@ export class BankApplication implements Victim {
   }
 
   /** False: what became of it must be asked. */
-  async #tryOnce({ process, random, concordat, resources }: Run, entry: Entry): Promise<boolean> {
+  async #tryOnce({ process, random, concordat, clients }: Run, entry: Entry): Promise<boolean> {
     const { world, oracle } = this.#workload
     entry.current = undefined
     const askedMs = world.nowMs
-    const mischief = drawMischief(random)
+    const mischief: Mischief = entry.operation.isAudit ? 'none' : drawMischief(random)
     const controller = new AbortController()
     const signal = random.chance(0.06) ? controller.signal : undefined
     const timeoutMs = random.chance(0.1) ? random.between(1, 200) : random.pick([1_500, 3_000, 8_000])
     if (signal !== undefined) process.clock.after(random.below(60), () => controller.abort())
-    const work = async (tx: Transaction): Promise<void> => {
+    const work = async (tx: Transaction): Promise<number> => {
       const attempt = oracle.effects.began(tx.txid, entry.operation.id)
       entry.current = { ...attempt, txid: tx.txid }
-      const resourceOf: Desk['resourceOf'] = (database) => resources.get(database)!
-      const desk = { clock: process.clock, resourceOf, attempt, mischief, dawdleMs: random.between(1, 2_000) }
-      await carryOut(tx, entry.operation, desk)
+      const clientOf: Desk['clientOf'] = (place) => clients.get(place)!
+      const desk = { clock: process.clock, clientOf, attempt, mischief, dawdleMs: random.between(1, 2_000) }
+      const sum = await carryOut(tx, entry.operation, desk)
       oracle.answers.wantsCommit(tx.txid)
+      return sum
     }
     try {
-      await concordat.transaction({ timeoutMs, ...(signal !== undefined && { signal }) }, work)
+      const sum = await concordat.transaction({ timeoutMs, ...(signal !== undefined && { signal }) }, work)
       if (!process.alive) return true
+      if (entry.operation.isAudit) this.#workload.audited(entry.current!.txid, sum)
       oracle.answers.heard(entry.current!.txid, { by: this.name, heard: 'committed', askedMs })
       this.#end(entry, 'committed')
       return true

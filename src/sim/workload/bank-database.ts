@@ -14,6 +14,8 @@ import {
 } from '../databases/index.ts'
 import type { SimProcess, Victim, World } from '../kernel/types.ts'
 import type { FoundState, Oracle } from '../oracle/index.ts'
+import { DatabaseClient } from './database-client.ts'
+import type { ExaminedPlace, PlaceClient } from './place.ts'
 
 /** How one of the bank's databases is set up. */
 export interface BankDatabaseOptions {
@@ -32,6 +34,8 @@ export interface BankDatabaseOptions {
   readonly otherDriver: boolean
 }
 
+/** Sessions of an application's pool. */
+const SESSIONS = 6
 /** PostgreSQL looks for a deadlock after so long: usually before a lock timeout ends the wait. */
 const DEADLOCK_MS = 100
 
@@ -43,7 +47,7 @@ const COLUMNS = [
 ] as const
 
 /** One simulated database server with accounts, and what applications and resolvers need to use it. */
-export class BankDatabase implements Victim {
+export class BankDatabase implements Victim, ExaminedPlace {
   readonly kind = 'database'
   readonly name: string
   readonly host: string
@@ -108,6 +112,10 @@ export class BankDatabase implements Victim {
     const multipleStatements = !otherDriver
     const pool = new SimMysqlPool(process, { database: name, connectionLimit: sessions, multipleStatements })
     return mysql(pool.promise(), { name, clock, witness })
+  }
+
+  open(process: SimProcess): PlaceClient {
+    return new DatabaseClient(this, this.resource(process, SESSIONS))
   }
 
   /** Sends a statement with `$1`, `$2` … in the order of the values, whatever the driver. */

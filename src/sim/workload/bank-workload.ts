@@ -1,11 +1,15 @@
+import type { Prng } from '../../base/index.ts'
 import type { Resource } from '../../resources/index.ts'
 import type { TransactionView } from '../../txn/index.ts'
 import { noFaults } from '../databases/index.ts'
 import type { FleetView, SimProcess, Victim, Workload, WorkloadSize, World } from '../kernel/types.ts'
-import { Oracle } from '../oracle/index.ts'
+import { type FoundState, Oracle } from '../oracle/index.ts'
+import type { Bank } from './bank.ts'
 import { BankApplication } from './bank-application.ts'
 import { BankDatabase } from './bank-database.ts'
-import { calmBank, drawBank, drawFaults } from './bank-plan.ts'
+import { type BankPlan, calmBank, drawBank, drawFaults } from './bank-plan.ts'
+import { auditOf, drawOperation, type Operation } from './operation.ts'
+import type { Place } from './place.ts'
 
 /** P6: so long after the last fault, with a leader all the while, nothing is in doubt. Lost sessions are noticed late. */
 const IN_DOUBT_MS_MAX = 30_000
@@ -16,32 +20,48 @@ const LOOK_MS = 100
 /** Sessions of one coordinator's resolver in each database. */
 const RESOLVER_SESSIONS = 2
 
+/** A bank with more than databases. */
+export interface BankSetup {
+  readonly oracle: Oracle
+  readonly plan: BankPlan
+  /** Other places, and how the last checks see them. */
+  readonly others: readonly Place[]
+  readonly found: () => readonly FoundState[]
+  readonly locked: () => readonly string[]
+  /** Chance of an operation to be an audit. */
+  readonly audits: number
+}
+
 /** Applications that move money between databases, and the oracle that watches them. See Workload. */
-export class BankWorkload implements Workload {
+export class BankWorkload implements Workload, Bank {
   readonly world: World
   readonly fleet: FleetView
   readonly oracle: Oracle
   readonly databases: readonly BankDatabase[]
+  readonly places: readonly Place[]
   readonly victims: readonly Victim[]
   readonly #size: WorkloadSize
   readonly #applications: readonly BankApplication[]
   readonly #openingBalance: number
   readonly #meddlings: number
+  readonly #setup: BankSetup | undefined
   readonly #tally: Record<string, number> = {}
   #operations = 0
   #healedMs: number | undefined
   /** Since when somebody leads, after the last fault. */
   #ledSinceMs: number | undefined
 
-  constructor(world: World, fleet: FleetView, size: WorkloadSize) {
+  constructor(world: World, fleet: FleetView, size: WorkloadSize, setup?: BankSetup) {
     this.world = world
     this.fleet = fleet
     this.#size = size
-    this.oracle = new Oracle(world)
-    const plan = size.calm === true ? calmBank() : drawBank(world.random('bank'))
+    this.#setup = setup
+    this.oracle = setup?.oracle ?? new Oracle(world)
+    const plan = setup?.plan ?? (size.calm === true ? calmBank() : drawBank(world.random('bank')))
     this.#openingBalance = plan.openingBalance
     this.#meddlings = size.meddlings ?? plan.meddlings
     this.databases = plan.databases.map((options) => new BankDatabase(world, this.oracle, fleet.clusterId, options))
+    this.places = [...this.databases, ...(setup?.others ?? [])]
     const quota = Math.ceil(size.transactions / size.applications)
     this.#applications = Array.from(
       { length: size.applications },
@@ -65,15 +85,24 @@ export class BankWorkload implements Workload {
     return Math.round((durationMs * applications) / Math.max(1, transactions))
   }
 
-  readonly nextOperationId = (): string => {
+  readonly nextOperation = (random: Prng): Operation => {
     this.#operations += 1
-    return `op-${this.#operations}`
+    const id = `op-${this.#operations}`
+    const audits = this.#setup?.audits ?? 0
+    return audits > 0 && random.chance(audits) ? auditOf(id, this.places) : drawOperation(random, id, this.places)
   }
 
   readonly resources = (process: SimProcess): readonly Resource<unknown>[] =>
     this.databases.map((database) => database.resource(process, RESOLVER_SESSIONS))
 
   readonly tally = (): Readonly<Record<string, number>> => this.#tally
+
+  /** Strict two-phase locking everywhere and one decision for all: whoever holds every lock sees one moment (docs/decisions/0030). */
+  audited(txid: string, sum: number): void {
+    const due = this.#openingBalance * this.places.reduce((count, { accounts }) => count + accounts, 0)
+    this.count('audits')
+    if (sum !== due) this.world.fail('audit', `${txid} saw ${sum} in all accounts together, which have ${due}`)
+  }
 
   count(what: string): void {
     this.#tally[what] = (this.#tally[what] ?? 0) + 1
@@ -109,7 +138,7 @@ export class BankWorkload implements Workload {
       if (doubtMs > IN_DOUBT_MS_MAX)
         this.world.fail('P6', `${prepared[0]} is in doubt ${doubtMs} ms after the last fault`)
     }
-    const locked = this.databases.flatMap((database) => database.locked())
+    const locked = this.#locked()
     if (locked.length > 0) reasons.push(`${locked.length} rows are locked: ${locked[0]}`)
     return reasons
   }
@@ -118,7 +147,7 @@ export class BankWorkload implements Workload {
 
   checkEnd(): void {
     const { oracle } = this
-    const found = this.databases.map((database) => database.found())
+    const found = [...this.databases.map((database) => database.found()), ...(this.#setup?.found() ?? [])]
     oracle.effects.check(
       { effects: found.flatMap(({ effects }) => effects), accounts: found.flatMap(({ accounts }) => accounts) },
       this.#openingBalance,
@@ -126,8 +155,12 @@ export class BankWorkload implements Workload {
     )
     oracle.checkAnswersAgainstBranches()
     oracle.checkForced((txid) => this.#viewOf(txid))
-    oracle.checkFree(this.databases.flatMap((database) => database.locked()))
+    oracle.checkFree(this.#locked())
     this.#checkCoordinators()
+  }
+
+  #locked(): readonly string[] {
+    return [...this.databases.flatMap((database) => database.locked()), ...(this.#setup?.locked() ?? [])]
   }
 
   /** A transaction as the leader has it. */

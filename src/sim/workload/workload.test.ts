@@ -36,6 +36,24 @@ describe.each(['bank', 'raw'] as const)('the %s workload', (kind) => {
   })
 })
 
+/** Seconds on an idle machine; many times as long beside other work. */
+const PATIENCE_MS = 600_000
+
+test('in a world without faults a bank over databases, stores and services commits, and audits see all of it', {
+  timeout: PATIENCE_MS,
+}, async () => {
+  let committed = 0
+  let audits = 0
+  for (const seed of [2, 3, 5]) {
+    const { failure, tally } = await simulate({ ...planOf(seed, 'participants'), faults: [] })
+    expect(failure, `seed ${seed}`).toBeUndefined()
+    committed += tally.committed ?? 0
+    audits += tally.audits ?? 0
+  }
+  expect(committed).toBeGreaterThan(60)
+  expect(audits).toBeGreaterThan(3)
+})
+
 test('the raw workload asks participants, contradicts itself and asks what became of it', async () => {
   const notes: string[] = []
   await quietly(3, 'raw', notes)
