@@ -62,13 +62,13 @@ export class HuntingGround {
     let found: Failure | undefined
     while (found === undefined && spentMinutes() < minutes) {
       this.#change(mutant)
-      const { runs, failures } = await this.#campaign(from, minutes - spentMinutes()).finally(() =>
+      const { runs, failures } = await this.#campaign(mutant, from, minutes - spentMinutes()).finally(() =>
         this.#restore(mutant),
       )
       seeds += runs
       const [first] = failures
       if (first === undefined) break
-      if (await this.#fails(first.seed)) broken.push(first.seed)
+      if (await this.#fails(mutant, first.seed)) broken.push(first.seed)
       else found = first
       from += runs
     }
@@ -92,16 +92,29 @@ export class HuntingGround {
     for (const { file } of edits) writeFileSync(join(this.#directory, file), this.#sources.get(file)!)
   }
 
-  async #campaign(from: number, minutes: number): Promise<CampaignReport> {
-    const limits = ['--from', String(from), '--minutes', String(minutes), '--jobs', '1', '--failures', '1']
+  async #campaign({ profile = 'databases' }: Mutant, from: number, minutes: number): Promise<CampaignReport> {
+    const limits = [
+      '--profile',
+      profile,
+      '--from',
+      String(from),
+      '--minutes',
+      String(minutes),
+      '--jobs',
+      '1',
+      '--failures',
+      '1',
+    ]
     const { code, output, errors } = await this.#simulate([...limits, '--no-shrink', '--json'])
     // 3: too weak a campaign; a mutant may well keep a rare branch from being reached.
     if (code === 0 || code === 1 || code === 3) return JSON.parse(output) as CampaignReport
     throw new Error(`the simulator ended with ${code}: ${errors.trim().slice(-2000)}`)
   }
 
-  async #fails(seed: number): Promise<boolean> {
+  async #fails({ profile = 'databases' }: Mutant, seed: number): Promise<boolean> {
     const { code } = await this.#simulate([
+      '--profile',
+      profile,
       '--from',
       String(seed),
       '--seeds',

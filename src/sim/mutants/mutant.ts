@@ -1,3 +1,5 @@
+import type { Profile } from '../faults/plan.ts'
+
 /** One place in the source that a mutant changes. */
 export interface Edit {
   /** Below the repository's root. */
@@ -14,6 +16,8 @@ export interface Mutant {
   /** What is wrong with the changed program, in a sentence. */
   readonly mistake: string
   readonly edits: readonly Edit[]
+  /** Which runs can find it. Undefined: `databases`. */
+  readonly profile?: Profile
 }
 
 /** A mutant of one edit. */
