@@ -23,8 +23,8 @@ export interface KvMachineOptions {
 
 const PORT = 7500
 const DATA = '/kv'
-/** Records of the engine's log that hold a vote to commit: `prepared` and `inDoubt` (kv/engine/records.ts). */
-const VOTES = [2, 3]
+/** Records of the engine's log from which a vote to commit follows: `prepared`, `inDoubt`, `committed` (kv/engine/records.ts). */
+const VOTES = [2, 3, 4]
 
 /** A machine with the production key-value participant, as `concordat participant kv` runs it. */
 export class KvMachine extends ParticipantMachine {

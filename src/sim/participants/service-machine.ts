@@ -34,8 +34,8 @@ export type ServiceReply = { readonly balance: number } | { readonly error: stri
 
 const JOURNAL = '/journal'
 const SEGMENT_BYTES = 16 * 1024
-/** The journal's record of a vote to commit (participant/service/wal-journal.ts). */
-const VOTES = [2]
+/** Records of the journal from which a vote to commit follows: `prepared`, and `committed`, also by another instance's vote. */
+const VOTES = [2, 5]
 
 /** A machine with one instance of a service, over the production participant and its journal. */
 export class ServiceMachine extends ParticipantMachine {
