@@ -78,7 +78,7 @@ const SCENARIOS: readonly (readonly [beginning: string, scenario: Scenario])[] =
   ['client', BANK],
 ]
 
-/** Undefined: the simulator has no such process. */
+/** Undefined: no scenario has such a process; those of participants die in tests of their own. */
 export function scenarioOf(name: FailpointName): Scenario | undefined {
   return SCENARIOS.find(([beginning]) => name.startsWith(beginning))?.[1]
 }
