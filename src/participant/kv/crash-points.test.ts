@@ -11,9 +11,9 @@ import {
   parseClusterId,
   type Txid,
 } from '../../base/index.ts'
+import { TXIDS } from '../../base/txids.support.ts'
 import { openOn, settle, type TestParticipant } from '../../kv/engine/participant.support.ts'
 import { KV_PORT_LIMITS, KvDesk } from '../../kv/index.ts'
-import { TXIDS } from '../../base/txids.support.ts'
 import type { Vote } from '../../txn/index.ts'
 import { MemoryDisk } from '../../wal/index.ts'
 import { KEEPER_DEFAULTS } from '../service/options.ts'
