@@ -1,5 +1,4 @@
-import { randomBytes } from 'node:crypto'
-import { type Clock, joinedName, parseClusterId, systemClock, toError } from '../../base/index.ts'
+import { type Clock, joinedName, parseClusterId, toError } from '../../base/index.ts'
 import {
   type JoinedResource,
   JoinedWork,
@@ -9,6 +8,7 @@ import {
 } from '../../client/index.ts'
 import { silentLogger } from '../../coordinator/index.ts'
 import type { Connection } from '../../transport/index.ts'
+import { drawFraction, drawId, type ParticipantSeams, participantSeams } from '../seams.ts'
 import { Inquirer } from '../service/inquirer.ts'
 import { KEEPER_DEFAULTS } from '../service/options.ts'
 import {
@@ -28,6 +28,9 @@ import { JoinedCalls } from './joined-calls.ts'
 import { checkJoiningOptions, JOINING_DEFAULTS, type JoiningOptions } from './options.ts'
 import { TransactionsOfCalls } from './transactions-of-calls.ts'
 
+/** Random bytes in the name of a process. */
+const INSTANCE_BYTES = 6
+
 type Port = ReturnType<typeof openParticipantPort>
 
 /** A service's way into the transactions of its callers. Made by `joining`. */
@@ -39,17 +42,21 @@ export class Joining {
   readonly #gate: Gate
   readonly #byCall = new TransactionsOfCalls()
   readonly #closeTimeoutMs: number
-  readonly #clock: Clock = systemClock
+  readonly #clock: Clock
   #closing: Promise<void> | undefined
 
   /** @internal See `joining`. */
-  constructor(options: JoiningOptions) {
+  constructor(options: JoiningOptions, given: Partial<ParticipantSeams> = {}) {
+    const seams = participantSeams(given)
+    const { clock, network, later: schedule } = seams
+    const random = (): number => drawFraction(seams)
     const { timeoutMaxMs, openMax, closeTimeoutMs } = checkJoiningOptions(options)
     const { coordinators, tls, resources, logger = silentLogger } = options
     const clusterId = parseClusterId(options.clusterId)
     this.#closeTimeoutMs = closeTimeoutMs
-    this.#work = new JoinedWork(this.#clock, Math.random, logger)
-    const instance = randomBytes(6).toString('hex')
+    this.#clock = clock
+    this.#work = new JoinedWork(clock, random, logger)
+    const instance = Buffer.from(drawId(seams)).toString('hex', 0, INSTANCE_BYTES)
     const joinedResources = new Map<string, JoinedResource>()
     const ports: Port[] = []
     this.#calls = new JoinedCalls(this.#work, joinedResources)
@@ -59,6 +66,7 @@ export class Joining {
       const port: Port = openParticipantPort(
         { coordinators, name: participant, clusterId, logger, ...(tls !== undefined && { tls }) },
         (order, connection) => this.#take(order, connection, port),
+        { clock, network, schedule, random },
       )
       ports.push(port)
       const ack: JoinedResource['ack'] = (txid, branches) => port.ack(txid, branches)
@@ -72,7 +80,7 @@ export class Joining {
       keeper: { table: calls, decide: (txid, branch, decision) => calls.decide(txid, branch, decision) },
       coordinators: ports[0]!,
       clusterId,
-      clock: this.#clock,
+      clock,
       logger,
       options: { ...KEEPER_DEFAULTS, ...JOINING_DEFAULTS },
     })
@@ -177,6 +185,7 @@ const CLOSE_LOOK_MS = 20
  * caller's transaction, and what the handler does in branches of these databases is committed or aborted with it. The
  * process needs no port for the coordinators, and keeps nothing on disk. Read docs/joining.md.
  *
+ * @param seams the simulator's; a service leaves it out
  * @throws InvalidOptionsError, MalformedIdError
  * @example
  * const stock = postgres(pool, { name: 'stock' })
@@ -188,6 +197,6 @@ const CLOSE_LOOK_MS = 20
  *   response.json({ reserved: true })
  * })
  */
-export function joining(options: JoiningOptions): Promise<Joining> {
-  return new Joining(options).start()
+export function joining(options: JoiningOptions, seams: Partial<ParticipantSeams> = {}): Promise<Joining> {
+  return new Joining(options, seams).start()
 }
