@@ -1,3 +1,4 @@
+import { setMaxListeners } from 'node:events'
 import {
   assert,
   BRANCHES_MAX,
@@ -89,6 +90,8 @@ export class ActiveTransaction implements Transaction, Deadline {
     this.txid = parts.txid
     this.#numbers = new BranchNumbers(parts.numbers)
     this.dueMs = parts.clock.monotonicMs() + parts.timeoutMs
+    // Each call and branch under way listens, and their number is bounded: many listeners are no leak.
+    setMaxListeners(0, this.#controller.signal)
     this.#doomed = new Promise<never>((_resolve, reject) => {
       this.#rejectDoomed = reject
     })

@@ -45,8 +45,14 @@ export class Ambient implements AmbientTransaction {
   /** The callback has returned. @throws TransactionAbortedError when work was not awaited: only a part of it may be done */
   end(): void {
     this.close()
-    const [resource] = this.#underWay.keys()
+    const resource = this.unawaited
     if (resource !== undefined) throw notAwaited(this.txid, resource)
+  }
+
+  /** A resource in which work is under way. */
+  get unawaited(): string | undefined {
+    const [resource] = this.#underWay.keys()
+    return resource
   }
 
   /** Takes no more work. */

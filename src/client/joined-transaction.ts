@@ -7,8 +7,10 @@ import {
   type Txid,
   toError,
 } from '../base/index.ts'
+import { calledWithin } from '../resources/index.ts'
 import type { Decision, Vote } from '../txn/index.ts'
 import { ActiveTransaction } from './active-transaction.ts'
+import { Ambient } from './ambient.ts'
 import { prepare } from './committer.ts'
 import type { Deadline } from './deadlines.ts'
 import type { Enlistment } from './enlistment.ts'
@@ -45,6 +47,7 @@ export class JoinedTransaction implements Deadline {
   /** When a branch that is not prepared is given up; monotonic. */
   readonly dueMs: number
   readonly #tx: ActiveTransaction
+  readonly #ambient: Ambient
   readonly #parts: JoinedParts
   readonly #votes = new Map<BranchId, Promise<Vote>>()
   readonly #decisions = new Map<BranchId, Decision>()
@@ -66,6 +69,7 @@ export class JoinedTransaction implements Deadline {
       numbers: ticket.numbers,
     })
     this.tx = this.#tx
+    this.#ambient = new Ambient(this.#tx)
     this.dueMs = this.#tx.dueMs + slackMs
     deadlines.add(this)
   }
@@ -89,6 +93,11 @@ export class JoinedTransaction implements Deadline {
     return nowMs - this.#decidedMs > KEEP_MS || this.branches.every(({ phase }) => phase === 'ended')
   }
 
+  /** Calls the handler, or what leads to it: plain calls of databases in it run in the transaction, as in `transaction()`. */
+  call<T>(handler: () => T): T {
+    return calledWithin(this.#ambient, handler)
+  }
+
   /**
    * The handler has ended: from now on no branch joins. What it did counts when it succeeded, awaited everything, and every
    * call of its own was reported; else it is rolled back.
@@ -98,6 +107,7 @@ export class JoinedTransaction implements Deadline {
   seal(succeeded: boolean): string {
     if (this.#phase === 'working') {
       const objection = succeeded ? this.#objection() : undefined
+      this.#ambient.close()
       this.#tx.end()
       this.#tx.dispose()
       this.#phase = succeeded && objection === undefined ? 'joined' : 'failed'
@@ -181,6 +191,7 @@ export class JoinedTransaction implements Deadline {
   #objection(): Error | undefined {
     const { doom, calls, enlistments, stores } = this.#tx
     if (doom !== undefined) return doom
+    if (this.#ambient.unawaited !== undefined) return notAwaited(this.#ambient.unawaited)
     for (const { resource, branch } of enlistments) {
       if (this.#parts.resource(resource.name) === undefined) {
         return new Error(`"${resource.name}" is not among the resources that were given to joining()`)

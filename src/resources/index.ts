@@ -1,5 +1,12 @@
 /** Databases that take part in transactions: the seam, its errors, and the adapters. */
-export { type AmbientTransaction, ambientTransaction, detached, outside, within } from './ambient/index.ts'
+export {
+  type AmbientTransaction,
+  ambientTransaction,
+  calledWithin,
+  detached,
+  outside,
+  within,
+} from './ambient/index.ts'
 export {
   BranchAbortedError,
   BranchEndedError,

@@ -6,7 +6,7 @@ import { Hono } from 'hono'
 import { beforeEach, describe, expect, onTestFinished, test } from 'vitest'
 import { type BranchId, formatCallTicket, makeTxid, parseCallReport, REPORT_HEADER } from '../../base/index.ts'
 import { FakeFleet } from '../../client/fake-coordinators.support.ts'
-import { InvalidOptionsError, type Transaction } from '../../client/index.ts'
+import { currentTransaction, InvalidOptionsError, type Transaction } from '../../client/index.ts'
 import { MemoryResource } from '../../client/memory-resource.support.ts'
 import { type Joining, joining } from './joining.ts'
 import type { JoiningOptions } from './options.ts'
@@ -41,6 +41,9 @@ function options(): JoiningOptions {
 async function work(request: object): Promise<string> {
   const tx = joins.transaction(request)
   transactions.push(tx)
+  // What plain calls of a database go by, also after the body was read and something awaited.
+  await new Promise((resolve) => setImmediate(resolve))
+  expect(currentTransaction()).toBe(tx)
   await tx?.enlist(stock)
   return tx === undefined ? 'plain' : 'joined'
 }

@@ -29,6 +29,10 @@ export type HonoMiddleware = (context: HonoContext, next: () => Promise<void>) =
 export interface FastifyInstance {
   addHook(name: 'onRequest', hook: (request: FastifyRequest, reply: FastifyReply) => Promise<unknown>): unknown
   addHook(
+    name: 'preValidation',
+    hook: (request: FastifyRequest, reply: FastifyReply, done: () => void) => void,
+  ): unknown
+  addHook(
     name: 'onSend',
     hook: (request: FastifyRequest, reply: FastifyReply, payload: unknown) => Promise<unknown>,
   ): unknown
@@ -54,13 +58,13 @@ const FAILED_STATUS = 400
 /** For Express: a call of a transaction goes on inside it. */
 export function expressMiddleware(gate: Gate, calls: TransactionsOfCalls): ExpressMiddleware {
   return (request, response, next) => {
-    if (joinNode(gate, calls, request, response)) next()
+    joinNode(gate, calls, request, response, next)
   }
 }
 
 /** For `node:http`. */
 export function nodeJoining(gate: Gate, calls: TransactionsOfCalls, handler: NodeHandler): NodeHandler {
-  return (request, response) => (joinNode(gate, calls, request, response) ? handler(request, response) : undefined)
+  return (request, response) => joinNode(gate, calls, request, response, () => handler(request, response))
 }
 
 /** For Fastify. */
@@ -79,6 +83,12 @@ export function fastifyJoining(gate: Gate, calls: TransactionsOfCalls): FastifyJ
       byRequest.set(raw, joined)
       reply.raw.once('close', () => joined.seal(false))
       return undefined
+    })
+    // Reading the body loses the context of the hooks before it.
+    instance.addHook('preValidation', ({ raw }, _reply, done) => {
+      const joined = byRequest.get(raw)
+      if (joined === undefined) done()
+      else joined.call(done)
     })
     instance.addHook('onSend', async ({ raw }, reply, payload) => {
       const joined = byRequest.get(raw)
@@ -103,7 +113,7 @@ export function honoMiddleware(gate: Gate, calls: TransactionsOfCalls): HonoMidd
     const { joined } = admitted
     calls.set(request, joined.tx)
     try {
-      await next()
+      await joined.call(next)
     } catch (error) {
       joined.seal(false)
       throw error
@@ -123,7 +133,7 @@ export function fetchJoining(gate: Gate, calls: TransactionsOfCalls, handler: Fe
     const { joined } = admitted
     calls.set(request, joined.tx)
     try {
-      const response = await handler(request)
+      const response = await joined.call(() => handler(request))
       return withReport(response, joined.seal(response.status < FAILED_STATUS))
     } finally {
       joined.seal(false)
@@ -131,18 +141,23 @@ export function fetchJoining(gate: Gate, calls: TransactionsOfCalls, handler: Fe
   }
 }
 
-/** @returns whether the call is to be carried out */
-function joinNode(gate: Gate, calls: TransactionsOfCalls, request: IncomingMessage, response: ServerResponse): boolean {
+/** Refuses the call, or goes on with it. */
+function joinNode(
+  gate: Gate,
+  calls: TransactionsOfCalls,
+  request: IncomingMessage,
+  response: ServerResponse,
+  goOn: () => unknown,
+): unknown {
   const admitted = gate.admit(single(request.headers[BRANCH_HEADER]))
   if (admitted.kind === 'refused') {
-    response.writeHead(admitted.status, headersOf(admitted)).end(bodyOf(admitted))
-    return false
+    return response.writeHead(admitted.status, headersOf(admitted)).end(bodyOf(admitted))
   }
-  if (admitted.kind === 'joined') {
-    calls.set(request, admitted.joined.tx)
-    reportIn(response, admitted.joined)
-  }
-  return true
+  if (admitted.kind === 'plain') return goOn()
+  const { joined } = admitted
+  calls.set(request, joined.tx)
+  reportIn(response, joined)
+  return joined.call(goOn)
 }
 
 /** The report must stand among the headers, and whatever sends an answer calls `writeHead` first, Node itself too. */

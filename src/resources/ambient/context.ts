@@ -47,6 +47,11 @@ export function within<T>(transaction: AmbientTransaction, work: () => T | Promi
   return storage.run(transaction, () => started(work))
 }
 
+/** Calls `work` within `transaction`, as it is: for whoever goes on in a callback. */
+export function calledWithin<T>(transaction: AmbientTransaction, work: () => T): T {
+  return storage.run(transaction, work)
+}
+
 /**
  * Runs `work` outside of any transaction: what it does through a resource's plain calls is ordinary, commits by itself, and
  * stays when the transaction around it is rolled back. For an audit log, for example.
