@@ -54,6 +54,8 @@ export async function startMariadb(options: LocalServerOptions = {}): Promise<Lo
 
 function initialise({ installDb, mariadbd }: MariadbPrograms, folder: string, data: string): Promise<void> {
   const args = ['--no-defaults', `--datadir=${data}`, `--basedir=${baseFolder(mariadbd)}`, LOG_SIZE]
+  // Two that are being made at once would use the same names in the machine's own.
+  args.push(`--tmpdir=${folder}`)
   args.push('--auth-root-authentication-method=normal', '--skip-test-db', '--skip-name-resolve')
   return runOnce(installDb, args, folder, serverAccount())
 }
@@ -67,7 +69,7 @@ function serverCommand(
   const args = ['--no-defaults', `--datadir=${join(folder, 'data')}`, `--basedir=${baseFolder(mariadbd)}`, LOG_SIZE]
   args.push(`--port=${port}`, '--bind-address=127.0.0.1', '--skip-name-resolve')
   args.push(`--socket=${join(folder, 's.sock')}`, `--pid-file=${join(folder, 'pid')}`)
-  args.push(`--init-file=${join(folder, 'init.sql')}`)
+  args.push(`--init-file=${join(folder, 'init.sql')}`, `--tmpdir=${folder}`)
   for (const [name, value] of Object.entries(settings)) args.push(`--${name.replaceAll('_', '-')}=${value}`)
   return {
     program: mariadbd,
