@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { type BackupSummary, takeBackup, verifyBackup } from '../server/index.ts'
+import type { BackupSummary } from '../server/index.ts'
 import { stderrColors } from '../terminal/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
 import { describeBytes, printJson } from './output.ts'
@@ -17,6 +17,7 @@ export function addBackupCommand(program: Command): void {
     .argument('<file>')
     .option('--json', 'print one line of JSON for machines')
     .action(async (file: string, flags: { readonly json?: boolean }) => {
+      const { verifyBackup } = await import('../server/index.ts')
       const found = await verifyBackup(file)
       if (flags.json) printJson(found)
       else print(found)
@@ -24,6 +25,7 @@ export function addBackupCommand(program: Command): void {
 }
 
 async function take(file: string, flags: CoordinatorFlags): Promise<void> {
+  const { takeBackup } = await import('../server/index.ts')
   const taken = await takeBackup(flags.coordinators, file, askOptions(flags), tellProgress)
   if (process.stderr.isTTY) process.stderr.write('\r\u001b[K')
   if (flags.json) printJson(taken)

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { toError } from '../base/index.ts'
-import { type AskOptions, parseAddress } from '../server/index.ts'
+import { type AskOptions, parseAddress } from '../server/asking/index.ts'
 
 /** What every command that asks coordinators takes. */
 export interface CoordinatorFlags {

@@ -1,6 +1,5 @@
 import { type Command, Option } from 'commander'
-import { type Diagnosis, diagnose, type Finding, type Level } from '../doctor/index.ts'
-import { loadConfig } from '../server/index.ts'
+import type { Diagnosis, Finding, Level } from '../doctor/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import { wholeNumber } from './coordinator-option.ts'
 import { ExitCode, printJson } from './output.ts'
@@ -29,6 +28,10 @@ export function addDoctorCommand(program: Command): void {
     .option('--quiet', 'only what is not well')
     .option('--json', 'print one line of JSON for machines')
     .action(async ({ config, timeout, json, quiet }: DoctorFlags) => {
+      const [{ diagnose }, { loadConfig }] = await Promise.all([
+        import('../doctor/index.ts'),
+        import('../server/index.ts'),
+      ])
       const diagnosis = await diagnose(loadConfig(config), { timeoutMs: timeout })
       if (json) printJson(diagnosis)
       else print(diagnosis, quiet === true)

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { askLeader, type LeaderQuestions } from '../server/index.ts'
+import { askLeader, type LeaderQuestions } from '../server/asking/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
 import { ReasonMissingError } from './force-option.ts'

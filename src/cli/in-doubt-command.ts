@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { askOwnInDoubt, type InDoubtAnswer } from '../server/index.ts'
+import { askOwnInDoubt, type InDoubtAnswer } from '../server/asking/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags, wholeNumber } from './coordinator-option.ts'
 import { printInDoubt } from './in-doubt-print.ts'
 import { ExitCode, printJson } from './output.ts'

@@ -1,4 +1,4 @@
-import type { InDoubtAnswer, InDoubtBranch, InDoubtResource } from '../server/index.ts'
+import type { InDoubtAnswer, InDoubtBranch, InDoubtResource } from '../server/asking/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import { describeMs, printTable } from './output.ts'
 import { describeFinding, describeSettlement } from './settle-words.ts'

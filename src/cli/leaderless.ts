@@ -1,4 +1,4 @@
-import type { NodeStatus } from '../server/index.ts'
+import type { NodeStatus } from '../server/asking/index.ts'
 
 /** What one address came to. */
 export interface StatusAnswer {

@@ -1,5 +1,5 @@
 import { type Command, Option } from 'commander'
-import { askLeader } from '../server/index.ts'
+import { askLeader } from '../server/asking/index.ts'
 import type { TransactionView } from '../txn/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags, wholeNumber } from './coordinator-option.ts'
 import { printJson, printTable } from './output.ts'

@@ -7,7 +7,7 @@ import {
   CoordinatorUnreachableError,
   type LeaderQuestions,
   parseAddress,
-} from '../server/index.ts'
+} from '../server/asking/index.ts'
 import { stderrColors } from '../terminal/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags, wholeNumber } from './coordinator-option.ts'
 import { addForceOptions, type ForceFlags, forceOf } from './force-option.ts'

@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { parseGid, parseTxid, type Txid } from '../base/index.ts'
-import { askLeader } from '../server/index.ts'
+import { askLeader } from '../server/asking/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
 import { ExitCode, printJson } from './output.ts'
 

@@ -1,6 +1,6 @@
 import { CommanderError } from 'commander'
 import { ConcordatError, toError } from '../base/index.ts'
-import { AdminRefusedError } from '../server/index.ts'
+import { AdminRefusedError } from '../server/asking/index.ts'
 import { stderrColors, stdoutColors } from '../terminal/index.ts'
 
 /** Exit codes, documented in docs/reference/cli.md. */

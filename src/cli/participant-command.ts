@@ -2,9 +2,8 @@ import { readFileSync } from 'node:fs'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { pino } from 'pino'
 import { toError } from '../base/index.ts'
-import { askKvStatus, type KvStatus } from '../kv/index.ts'
-import { keyValueParticipant, kvConfigSchema, optionsOf } from '../participant/index.ts'
-import { ConfigError, loadConfigAs, parseAddress } from '../server/index.ts'
+import type { KvStatus } from '../kv/index.ts'
+import { ConfigError, parseAddress } from '../server/asking/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import { armFromEnvironment } from './armed-failpoint.ts'
 import { addTlsOptions, askOptions, type CoordinatorFlags, wholeNumber } from './coordinator-option.ts'
@@ -42,6 +41,10 @@ export function addParticipantCommand(program: Command): void {
 /** Runs until SIGTERM or SIGINT, which end with 0, or until log or data fail. */
 async function run({ config: file, logLevel }: RunFlags): Promise<void> {
   const levels = logLevel === undefined ? [] : [{ path: ['log', 'level'], value: logLevel, flag: '--log-level' }]
+  const [{ keyValueParticipant, kvConfigSchema, optionsOf }, { loadConfigAs }] = await Promise.all([
+    import('../participant/index.ts'),
+    import('../server/index.ts'),
+  ])
   const config = loadConfigAs(kvConfigSchema, file, levels)
   const logger = pino({ level: config.log.level, base: { cluster: config.cluster, participant: config.name } })
   armFromEnvironment(process.env, (message) => logger.warn(message))
@@ -71,6 +74,7 @@ function readPem(key: string, file: string): string {
 }
 
 async function showStatus(flags: StatusFlags): Promise<void> {
+  const { askKvStatus } = await import('../kv/index.ts')
   const status = await askKvStatus(parseAddress(flags.address), askOptions(flags))
   if (flags.json) printJson(status)
   else print(status)

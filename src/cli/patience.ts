@@ -6,7 +6,7 @@ import {
   CoordinatorUnreachableError,
   type LeaderQuestions,
   type Method,
-} from '../server/index.ts'
+} from '../server/asking/index.ts'
 
 const PAUSE_MS = 250
 

@@ -1,5 +1,5 @@
 import type { Command } from 'commander'
-import { checkRecoverable, type DirectoryReport, type Forced, inspectData, recoverData } from '../server/index.ts'
+import type { DirectoryReport, Forced } from '../server/index.ts'
 import { stderrColors, stdoutColors } from '../terminal/index.ts'
 import { confirmCluster } from './confirmation.ts'
 import { describeBytes, ExitCode, printJson } from './output.ts'
@@ -30,6 +30,7 @@ export function addRecoverCommand(program: Command): void {
 }
 
 async function recover(flags: RecoverFlags): Promise<void> {
+  const { checkRecoverable, inspectData, recoverData } = await import('../server/index.ts')
   const report = await inspectData(flags.data)
   if (flags.forceNewCluster !== true) {
     if (flags.json) printJson(plain(report))

@@ -1,5 +1,4 @@
 import { type Command, Option } from 'commander'
-import { restoreData } from '../server/index.ts'
 import { wholeNumber } from './coordinator-option.ts'
 import { printJson } from './output.ts'
 
@@ -31,6 +30,7 @@ export function addRestoreCommand(program: Command): void {
 async function restore(flags: RestoreFlags): Promise<void> {
   const { from: file, data: directory, node, address, reason } = flags
   const isOldFleetDestroyed = flags.oldFleetDestroyed === true
+  const { restoreData } = await import('../server/index.ts')
   const { backup, retired } = await restoreData({ file, directory, node, address, isOldFleetDestroyed, reason })
   const { clusterId: cluster, position, takenAtMs } = backup
   if (flags.json) {

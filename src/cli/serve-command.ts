@@ -1,6 +1,6 @@
 import { type Command, Option } from 'commander'
 import { pino } from 'pino'
-import { CoordinatorServer, loadConfig, type Override, type ServerConfig } from '../server/index.ts'
+import type { Override, ServerConfig } from '../server/index.ts'
 import { armFromEnvironment } from './armed-failpoint.ts'
 import { ExitCode, printError } from './output.ts'
 import { stopRequest } from './stop-request.ts'
@@ -159,6 +159,7 @@ export function addServeCommand(program: Command): void {
     command.addOption(new Option(argument === undefined ? flag : `${flag} ${argument}`, text))
   command.action(async (flags: Flags) => {
     const { config, ...overrides } = flags
+    const { loadConfig } = await import('../server/index.ts')
     await serve(loadConfig(config === undefined ? undefined : String(config), overridesOf(overrides)))
   })
 }
@@ -176,6 +177,7 @@ async function serve(config: ServerConfig): Promise<void> {
   armFromEnvironment(process.env, (message) => logger.warn(message))
   // Before the start, which takes a moment: a request to stop that comes meanwhile must not be lost.
   const stopped = stopRequest()
+  const { CoordinatorServer } = await import('../server/index.ts')
   const server = await CoordinatorServer.start(config, logger)
   const isCalling = config.participants.some(({ url }) => url.length > 0)
   if (config.resources.length === 0 && !isCalling) logger.warn(NO_RESOURCES)

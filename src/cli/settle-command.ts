@@ -1,7 +1,7 @@
 import { hostname, userInfo } from 'node:os'
 import { type Command, InvalidArgumentError, Option } from 'commander'
 import { type BranchId, ConcordatError, parseBranchId, parseGid, parseTxid, type Txid, toError } from '../base/index.ts'
-import { assertMeant, type ForceAnswer, type Meant, type SettleAnswer } from '../server/index.ts'
+import { assertMeant, type ForceAnswer, type Meant, type SettleAnswer } from '../server/asking/index.ts'
 import type { Decision } from '../txn/index.ts'
 import { askTerminal, isAtTerminal } from './ask-terminal.ts'
 import { confirmWords } from './confirmation.ts'

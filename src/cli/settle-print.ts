@@ -1,4 +1,4 @@
-import type { ForceAnswer, ForceStanding, InDoubtBranch, SettleAnswer } from '../server/index.ts'
+import type { ForceAnswer, ForceStanding, InDoubtBranch, SettleAnswer } from '../server/asking/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import type { Decision, Knowledge, Settlement } from '../txn/index.ts'
 import { describeBlocked, printDetails } from './in-doubt-print.ts'

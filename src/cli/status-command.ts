@@ -1,6 +1,6 @@
 import type { Command } from 'commander'
 import { toError } from '../base/index.ts'
-import { askStatus, type NodeStatus } from '../server/index.ts'
+import { askStatus, type NodeStatus } from '../server/asking/index.ts'
 import { stdoutColors } from '../terminal/index.ts'
 import { addCoordinatorOptions, askOptions, type CoordinatorFlags } from './coordinator-option.ts'
 import { explainLeaderless, type StatusAnswer } from './leaderless.ts'
