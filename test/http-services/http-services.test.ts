@@ -103,7 +103,7 @@ describe.skipIf(!hasPython)('three coordinators, a service in Python and one on 
     const calls = [
       { name: 'payments', url: `${bank.payments.url}/charge`, seat: JSON.stringify({ account: 'ada', amount: 40 }) },
     ]
-    const txid = await crashApplication(bank.fleet, { timeoutMs: 500, calls, die: 'beforeCommit' })
+    const txid = await crashApplication(bank.fleet, { timeoutMs: 2_000, calls, die: 'beforeCommit' })
     expect(await bank.payments.inDoubt(bank.fleet.cluster)).toMatchObject([{ txid, state: 'joined' }])
     expect((await bank.balances())[0]).toBe(960)
     expect(await bank.settled(40_000)).toEqual([1_000, 0])
