@@ -7,6 +7,7 @@ import {
   type RaftEffect,
   type RaftEvent,
   type RaftStatus,
+  votersOf,
 } from '../raft/index.ts'
 import { NotLeaderError } from './errors.ts'
 import { encodeMemberContext } from './member-context.ts'
@@ -132,9 +133,13 @@ export class MemberChanges {
   /** Members are for being alive: a change must not leave fewer living voters than decide. */
   #checkQuorum({ voters }: ConfigurationTarget, status: RaftStatus): void {
     // Of one whose process has just died the connection tells first: an answer counts for an election timeout.
-    const { nodeId: self, isConnected } = this.#options
+    const { nodeId: self, isConnected, members } = this.#options
     const dead = voters.filter((voter) => !isAlive(voter, status) || (voter !== self && !isConnected(voter)))
-    if ((voters.length - dead.length) * 2 <= voters.length && voters.length > 0)
+    // A node that has only just been started passes for one that lags behind: waiting helps.
+    const silent = dead.filter((voter) => !votersOf(members().configuration).includes(voter))
+    if (silent.length > 0 && isMajority(voters.length - dead.length + silent.length, voters.length))
+      throw new MembersRefusedError('notCaughtUp', silent)
+    if (!isMajority(voters.length - dead.length, voters.length) && voters.length > 0)
       throw new MembersRefusedError(
         'quorumUnsafe',
         dead,
@@ -168,4 +173,8 @@ function isAlive(voter: NodeId, { nodeId, doubtful, followers }: RaftStatus): bo
 
 function isSameSet(a: readonly NodeId[], b: readonly NodeId[]): boolean {
   return a.length === b.length && a.every((nodeId) => b.includes(nodeId))
+}
+
+function isMajority(count: number, of: number): boolean {
+  return count * 2 > of
 }

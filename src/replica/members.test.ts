@@ -229,6 +229,16 @@ test('a request that does not fit is refused, each with its code, and nothing ch
   })
 })
 
+test('a learner that has not answered yet lags behind, also where its vote would be half of a majority', async () => {
+  await start(1)
+  await fleet.changeMembers({ kind: 'add', nodeId: id(8), host: '127.0.0.1', port: 7008 })
+  expect(await refusal({ kind: 'promote', nodeId: id(8) })).toMatchObject({
+    code: 'MEMBERS_NOT_CAUGHT_UP',
+    retryable: true,
+    nodes: [id(8)],
+  })
+})
+
 test('two changes at once: the second is told to wait', async () => {
   const leader = await start(3)
   const add = (number: number) =>
