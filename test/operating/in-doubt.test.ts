@@ -176,7 +176,7 @@ test('without a majority in-doubt shows what one coordinator sees, says so and e
   await fleet.whole()
   await fleet.kill(...fleet.ids.slice(1))
   await until('the survivor leads no more', async () => (await fleet.status(1))?.serving === false)
-  const human = await fleet.operator('in-doubt', '--timeout', '1000')
+  const human = await fleet.operator('in-doubt', '--timeout', '3000')
   expect(human.code).toBe(1)
   expect(human.stdout).toMatch(/^No leader answers\. This is what node 1 sees/)
   expect(human.stdout).toMatch(new RegExp(`^${committed} .* committed `, 'm'))

@@ -222,11 +222,15 @@ export class Fleet {
     })
   }
 
-  /** Waits until every coordinator runs, and has all that the leader has. */
+  /** Waits until every coordinator runs, and has applied all that the leader has. */
   async whole(): Promise<void> {
     await until('every coordinator has caught up', async () => {
       const leader = await this.leader()
-      return leader.members.every(({ connected, lag }) => connected && lag === 0)
+      if (!leader.members.every(({ connected, lag }) => connected && lag === 0)) return false
+      // What is committed a follower hears with the next message: until then it has the entry and has not applied it.
+      const ids = leader.members.map(({ node }) => node).filter((id) => this.running.includes(id))
+      const statuses = await Promise.all(ids.map((id) => this.status(id)))
+      return statuses.every((status) => status !== undefined && status.lastApplied >= leader.lastApplied)
     })
   }
 
